@@ -1,0 +1,1 @@
+"""Knows nothing of ONNX, images or terminals: errors, context, files, children, results."""

@@ -1,0 +1,65 @@
+"""What a graph says of itself, structurally: never by node name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class TailProbe:
+    """How the decode tail answers when the network's last layers say given things.
+
+    The *decode tail* is what stands between the last weighted ops (the *heads*) and the
+    outputs. It is cut off, run alone and looked at from outside, so that the layout is read
+    from what the graph does and not from how an exporter happened to spell it.
+
+    Attributes:
+        heads: output tensors of the last weighted ops, name to concrete shape (batch 1).
+        rest: every graph output by name, with all heads at 0.
+        high: the same with all heads at +8 (a sigmoid gives 0.99966).
+        low: the same with all heads at -8.
+        touched: head name -> output name -> bool array of the output's shape: the elements
+            that move when that one head is set to seeded noise and all others stay at 0.
+    """
+
+    heads: Mapping[str, tuple[int, ...]]
+    rest: Mapping[str, NDArray[Any]]
+    high: Mapping[str, NDArray[Any]]
+    low: Mapping[str, NDArray[Any]]
+    touched: Mapping[str, Mapping[str, NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """A graph's interface, size and decode tail.
+
+    Attributes:
+        inputs, outputs: as declared; batch and other open axes are None.
+        input_size: [height, width] if the image input is static or was given, else None.
+        opset: version of the default operator set.
+        precision: ``fp32``, ``fp16``, ``int8`` (QDQ or QLinear ops) or ``mixed``.
+        parameters: number of weight elements; ``macs``: multiply-accumulates of one image in
+            Conv, ConvTranspose, Gemm and MatMul, or None where shapes are unknown.
+        op_counts: operator name to how often it occurs.
+        metadata: the model's own key/value strings.
+        tail: the probed decode tail, or None, and then ``tail_problem`` says why.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_size: tuple[int, int] | None
+    opset: int
+    precision: str
+    parameters: int
+    macs: int | None
+    op_counts: Mapping[str, int]
+    metadata: Mapping[str, str]
+    tail: TailProbe | None
+    tail_problem: str | None = None

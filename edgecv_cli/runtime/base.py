@@ -1,0 +1,95 @@
+"""The port behind which every inference engine stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from edgecv_cli.core.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgecv_cli.artifact.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to open a model: device after the colon of ``--engine``, threads, spinning."""
+
+    device: str | None = None
+    threads: int | None = None
+    spinning: bool = False
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What really runs, as observed after loading: never the requested value."""
+
+    engine: str
+    version: str
+    provider: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an engine can be used here, and what to type if not."""
+
+    available: bool
+    version: str | None
+    devices: tuple[str, ...]
+    remedy: str | None
+
+
+class Request(Protocol):
+    """One inference in flight; owns its buffers."""
+
+    inputs: Mapping[str, NDArray[Any]]  # write in place
+    outputs: Mapping[str, NDArray[Any]]  # valid until the next start()
+
+    def start(self) -> None:
+        """Begin inference on the current inputs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the outputs are there (seconds; None: forever)."""
+        ...
+
+
+class Runner(Protocol):
+    """A model loaded by an engine."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    execution: Execution
+
+    def requests(self, n: int) -> Sequence[Request]:
+        """Return n requests with buffers of their own (static input shapes only)."""
+        ...
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once and return every output by name."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+
+class Engine(Protocol):
+    """One inference engine; a leaf file each."""
+
+    name: str
+    extra: str
+    formats: frozenset[str]
+
+    def availability(self) -> Availability:
+        """Say whether the engine can be used on this machine."""
+        ...
+
+    def open(self, artifact: Artifact, options: EngineOptions) -> Runner:
+        """Load a model."""
+        ...
