@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgecv_cli.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 class Input:
@@ -21,7 +25,7 @@ class Flag:
     """How a field looks on the command line, where its name does not say it all.
 
     Attributes:
-        short: one-letter option such as ``-o``.
+        names: the option's names, such as ``-o`` and ``--output``; empty: from the field.
         positional: whether it is an argument, not an option.
         metavar: placeholder in the help.
         panel: heading in the help that it stands under.
@@ -47,7 +51,7 @@ DatasetPath = Annotated[Path, Input("dataset")]
 class Config(BaseModel):
     """Frozen, typed, unknown keys refused; None means the default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def from_options(cls, **options: Any) -> Self:
@@ -60,20 +64,59 @@ class Config(BaseModel):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise _in_words(error, option=True) from error
+            raise cls._in_words(error, option=True) from error
+
+    @classmethod
+    def from_mapping(cls, values: Any, *, source: str) -> Self:
+        """Build from what a YAML or JSON file held; ``source`` names it in errors.
+
+        Raises:
+            ConfigError: it is no mapping, or a key or value is not understood.
+        """
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+            raise ConfigError(f"{source} holds no settings", remedy="write lines of NAME: VALUE")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise cls._in_words(error, option=False, where=f"{source}: ") from error
+
+    @classmethod
+    def option_name(cls, field: str) -> str:
+        """Return how the command line spells a field: ``--max-drop``, ``MODEL``."""
+        info = cls.model_fields.get(field)
+        flag = flag_of(info) if info else Flag()
+        if flag.positional:
+            return flag.metavar or field.upper()
+        return flag.names[-1] if flag.names else f"--{field.replace('_', '-')}"
+
+    @classmethod
+    def _in_words(cls, error: ValidationError, *, option: bool, where: str = "") -> ConfigError:
+        first = error.errors(include_url=False)[0]
+        path = first["loc"]
+        key = str(path[0]) if path else "value"
+        name = cls.option_name(key) if option else ".".join(str(part) for part in path)
+        remedy = f"correct {name}; --help lists what it takes"
+        if first["type"] == "missing":
+            return ConfigError(f"{where}{name} is missing", remedy=f"add {name}")
+        if first["type"] == "extra_forbidden":
+            return ConfigError(f"{where}unknown setting {name}", remedy=cls._nearest(key))
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        got = first.get("input")
+        if first["type"] != "value_error":
+            message = f"should be {message[:1].lower()}{message[1:]}"
+            message += "" if got is None or isinstance(got, dict) else f", got {got!r}"
+        return ConfigError(f"{where}{name}: {message}", remedy=remedy)
+
+    @classmethod
+    def _nearest(cls, key: str) -> str:
+        near = difflib.get_close_matches(key, cls.model_fields, 1)
+        known = ", ".join(cls.model_fields)
+        return f"write {near[0]}" if near else f"use one of: {known}"
 
 
-def _in_words(error: ValidationError, *, option: bool) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "value"
-    name = f"--{key.replace('_', '-')}" if option else key
-    message = first["msg"].removeprefix("Value error, ")
-    got = first.get("input")
-    shown = f" (got {got!r})" if got is not None and not isinstance(got, dict) else ""
-    return ConfigError(
-        f"{name}: {message[:1].lower()}{message[1:]}{shown}",
-        remedy=f"correct {name}; --help lists what it takes",
-    )
+def flag_of(info: FieldInfo) -> Flag:
+    """Return the :class:`Flag` in a field's Annotated metadata, or an empty one."""
+    return next((mark for mark in info.metadata if isinstance(mark, Flag)), Flag())
 
 
 class CommonConfig(Config):
@@ -82,9 +125,9 @@ class CommonConfig(Config):
     spec: Annotated[Path | None, Flag("--spec", metavar="FILE.yaml", panel="Common")] = Field(
         None, description="Detector spec (YAML) that overrides what the model says of itself."
     )
-    threads: Annotated[int | None, Flag("--threads", panel="Common")] = Field(
+    threads: Annotated[int | None, Flag("--threads", metavar="N", panel="Common")] = Field(
         None, ge=1, le=1024, description="Threads an engine may use. Default: one per core."
     )
-    seed: Annotated[int, Flag("--seed", panel="Common")] = Field(
+    seed: Annotated[int, Flag("--seed", metavar="N", panel="Common")] = Field(
         0, ge=0, description="Seed of everything random."
     )

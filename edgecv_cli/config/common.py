@@ -1,0 +1,84 @@
+"""Types that several commands' options share, with how they are written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
+Prefer = Literal["accuracy", "balanced", "speed"]
+
+_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
+_DROP = re.compile(r"(\d+(?:\.\d+)?)\s*(%|pt)")
+
+
+def _image_size(value: Any) -> Any:
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if not match:
+            raise ValueError(f"write HEIGHTxWIDTH in pixels, such as 480x640, not {value!r}")
+        value = (int(match[1]), int(match[2]))
+    if isinstance(value, (list, tuple)) and all(isinstance(side, int) for side in value):
+        if len(value) != 2 or any(not 8 <= side <= 8192 for side in value):
+            raise ValueError("needs two sides (height, width) of 8 to 8192 pixels")
+        return tuple(value)
+    raise ValueError(f"write HEIGHTxWIDTH in pixels, such as 480x640, not {value!r}")
+
+
+ImageSize = Annotated[
+    tuple[int, int],
+    BeforeValidator(_image_size),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str, when_used="unless-none"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,5}x\d{1,5}$"}),
+]
+"""Height and width in pixels, written ``480x640``."""
+
+
+@dataclass(frozen=True)
+class MaxDrop:
+    """The largest loss of accuracy that is accepted.
+
+    Attributes:
+        value: how much, in ``unit``.
+        unit: ``%`` of the baseline's mAP, or ``pt``: mAP points (100 times the difference).
+    """
+
+    value: float
+    unit: Literal["%", "pt"]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``1%`` or ``0.5pt``.
+
+        Raises:
+            ValueError: anything else; a bare number could mean either, so it is refused.
+        """
+        match = _DROP.fullmatch(text.strip())
+        if match:
+            unit: Literal["%", "pt"] = "%" if match[2] == "%" else "pt"
+            return cls(float(match[1]), unit)
+        bare = text.strip()
+        if re.fullmatch(r"-?\d+(\.\d+)?", bare):
+            raise ValueError(
+                f"{bare} of what? write {bare}% (of the baseline mAP) or {bare}pt (mAP points)"
+            )
+        raise ValueError(f"write 1% (of the baseline mAP) or 0.5pt (mAP points), not {text!r}")
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{self.unit}"
+
+
+def _drop(value: Any) -> Any:
+    return value if isinstance(value, MaxDrop) else MaxDrop.parse(str(value))
+
+
+DropGate = Annotated[
+    MaxDrop,
+    BeforeValidator(_drop),
+    PlainSerializer(str, return_type=str, when_used="unless-none"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(%|pt)$"}),
+]
+"""A :class:`MaxDrop`, written ``1%`` or ``0.5pt``."""

@@ -1,0 +1,129 @@
+"""What ``edgecv quantize`` takes: flags, YAML keys and defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, Target
+from edgecv_cli.core.errors import UsageError
+
+Placement = Literal[
+    "auto",
+    "all",
+    "last",
+    "last2",
+    "depthwise-float",
+    "last-depthwise-float",
+    "last2-depthwise-float",
+]
+
+DEFAULT_DROP = MaxDrop(3.0, "%")
+
+
+class QuantizeConfig(CommonConfig):
+    """Options of quantize."""
+
+    model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
+        description="Detector to quantize (.onnx)."
+    )
+    output: Annotated[Path, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
+        description="Where the quantized detector is saved."
+    )
+    calibration: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Images to calibrate on; no labels needed. Not needed with --plan."
+    )
+    data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Labelled images (images/ and instances.json) for the accuracy gate."
+    )
+    images: Annotated[int, Flag(metavar="N")] = Field(
+        128, ge=1, le=100_000, description="Calibration images to use."
+    )
+    limit: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, description="Images of --data to use. Default: all."
+    )
+    input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
+        None, description="Input size of a model that leaves it open."
+    )
+    force: bool = Field(False, description="Overwrite an existing output.")
+
+    target: Annotated[Target, Flag(panel="How to quantize")] = Field(
+        "cpu", description="What it will run on; cpu: like this machine."
+    )
+    precision: Annotated[Literal["int8", "auto"], Flag(panel="How to quantize")] = Field(
+        "int8", description="auto: keep fp32 where int8 does not pay."
+    )
+    prefer: Annotated[Prefer, Flag(panel="How to quantize")] = Field(
+        "balanced", description="Which candidate wins; accuracy accepts one that is slower."
+    )
+    placement: Annotated[Placement, Flag(panel="How to quantize")] = Field(
+        "auto", description="Which layers stay float; auto tries several."
+    )
+    estimator: Annotated[
+        Literal["auto", "mean-minmax", "minmax", "percentile"], Flag(panel="How to quantize")
+    ] = Field("auto", description="How activation ranges are taken from images.")
+    percentile: Annotated[float, Flag(metavar="P", panel="How to quantize")] = Field(
+        99.99, gt=50, le=100, description="Percentile of --estimator percentile."
+    )
+    bias_correction: Annotated[Literal["auto", "on", "off"], Flag(panel="How to quantize")] = Field(
+        "auto", description="Correct biases for the mean error; auto: where it helps."
+    )
+    plan: Annotated[Path | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
+        None, description="Replay a saved plan: no search, same bytes."
+    )
+    save_plan: Annotated[Path | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
+        None, description="Save what was decided, to replay with --plan."
+    )
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", panel="How to quantize")] = Field(
+        "onnxruntime", min_length=1, description="Engine to measure with."
+    )
+    speed_seconds: Annotated[float, Flag(metavar="S", panel="How to quantize")] = Field(
+        6.0, gt=0, le=3600, description="Time spent on measuring the speed of each pair."
+    )
+
+    max_drop: Annotated[DropGate | None, Flag(metavar="1%|0.5pt", panel="Gates")] = Field(
+        None, description="Largest loss of mAP on --data. Default with --data: 3%."
+    )
+    min_agreement: Annotated[float, Flag(metavar="F", panel="Gates")] = Field(
+        0.90, ge=0, le=1, description="Agreement with the original, judged without --data."
+    )
+    min_speedup: Annotated[float | None, Flag(metavar="R", panel="Gates")] = Field(
+        None, ge=0, le=1000, description="Least speed-up. Default: 1.0; 0 with --prefer accuracy."
+    )
+    strict: Annotated[bool, Flag(panel="Gates")] = Field(
+        False, description="Refuse a speed-up whose interval does not clear --min-speedup."
+    )
+    keep_rejected: Annotated[Path | None, Flag(metavar="PATH", panel="Gates")] = Field(
+        None, description="Where to keep the best candidate if a gate refuses it."
+    )
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        if self.max_drop is not None and self.data is None:
+            raise UsageError(
+                "--max-drop needs labelled images to measure the drop on",
+                remedy="add --data DIR (images/ and instances.json), or use --min-agreement",
+            )
+        if self.calibration is None and self.plan is None:
+            raise UsageError(
+                "no calibration images were given",
+                remedy="add --calibration DIR (a folder of images), or --plan FILE to replay",
+            )
+        return self
+
+    @property
+    def drop_gate(self) -> MaxDrop | None:
+        """The accuracy gate in force: None without labelled data, else what was asked or 3 %."""
+        if self.data is None:
+            return None
+        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+
+    @property
+    def speedup_gate(self) -> float:
+        """The speed gate in force: 0 accepts any speed."""
+        if self.min_speedup is not None:
+            return self.min_speedup
+        return 0.0 if self.prefer == "accuracy" else 1.0
