@@ -1,1 +1,1 @@
-
+"""A file that knows what it is and where it came from."""

@@ -1,1 +1,1 @@
-
+"""From pictures to detections: predictor, calibration feed, sources, sinks, EdgeDetector."""

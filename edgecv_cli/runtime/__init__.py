@@ -1,1 +1,1 @@
-
+"""One port, one leaf file per engine; heavy imports inside, by name."""

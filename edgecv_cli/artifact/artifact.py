@@ -1,0 +1,108 @@
+"""Artifact: a model file, its digests, its facts and the detector that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecv_cli.artifact.lineage import Step, read_lineage
+from edgecv_cli.core.errors import ModelError
+from edgecv_cli.core.files import sha256_file
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgecv_cli.detector.recognise import Recognised
+    from edgecv_cli.graph.facts import GraphFacts
+
+FORMATS = {".onnx": "onnx"}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file on disk; what is expensive to know is read when asked for."""
+
+    path: Path
+    format: str
+
+    @classmethod
+    def open(cls, path: Path) -> Artifact:
+        """Take a model file.
+
+        Raises:
+            ModelError: the file is not there, or its ending names no known format.
+        """
+        if not path.exists():
+            raise ModelError(f"'{path}' does not exist", remedy="check the path of the model")
+        kind = FORMATS.get(path.suffix.lower())
+        if kind is None:
+            raise ModelError(
+                f"'{path}' is not a model file that edgecv reads",
+                remedy=f"give a file that ends in {', '.join(sorted(FORMATS))}",
+            )
+        return cls(path, kind)
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of the file itself."""
+        return self.path.stat().st_size
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file's bytes."""
+        return sha256_file(self.path)
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The model in memory, checked; treat it as read-only."""
+        from edgecv_cli.graph.io import load_model
+
+        return load_model(self.path)
+
+    @cached_property
+    def content_digest(self) -> str:
+        """Digest of the model without edgecv's metadata; external data counts by its bytes."""
+        from edgecv_cli.graph.io import content_digest
+
+        return content_digest(self.model)
+
+    @cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """Key/value strings stored in the model."""
+        from edgecv_cli.graph.io import read_metadata
+
+        return read_metadata(self.model)
+
+    @cached_property
+    def lineage(self) -> tuple[Step, ...]:
+        """The steps that made this file, oldest first."""
+        return read_lineage(dict(self.metadata), str(self.path))
+
+    def facts(self, input_size: tuple[int, int] | None = None) -> GraphFacts:
+        """Return the graph's facts at an image size ([height, width]; None: as fixed)."""
+        from edgecv_cli.graph.inspect import read_facts
+
+        return read_facts(self.model, input_size=input_size)
+
+    def detector(
+        self, spec_file: Path | None = None, *, input_size: tuple[int, int] | None = None
+    ) -> Recognised:
+        """Work out how this detector is fed and read.
+
+        Args:
+            spec_file: YAML whose keys override metadata and graph.
+            input_size: [height, width] for a graph that takes any size.
+
+        Raises:
+            UnrecognisedError: the layout is unknown or open.
+            ConfigError: the spec file can't be read.
+        """
+        from edgecv_cli.detector.recognise import load_spec_overrides, recognise
+
+        override: Mapping[str, Any] | None = (
+            None if spec_file is None else load_spec_overrides(spec_file)
+        )
+        return recognise(self.facts(input_size), override=override)

@@ -1,0 +1,209 @@
+"""Read and write ONNX models as hostile input and as reproducible output.
+
+A model file comes from anywhere. Before any library interprets it, its size, its tensors'
+claims and the places that it points to are checked here: a header must not make us allocate
+more than the file holds, and external data must lie beside the model, as a plain file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper
+
+from edgecv_cli.core.errors import ModelError
+
+METADATA_PREFIX = "edgecv."
+_MAX_BYTES = 2 * 1024**3 - 1  # protobuf's own limit on one message
+_EXPORT_AGAIN = "export the model again, or check that the file was copied whole"
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read an ONNX model with all its weights in memory, and check it.
+
+    Raises:
+        ModelError: the file is missing, is not ONNX, is cut short, contradicts itself, or
+            refers to external data that is missing or lies outside of the model's folder.
+    """
+    model = _parse(path)
+    _load_external(model, path)
+    for tensor in tensors(model.graph):
+        _check_tensor(tensor, path)
+    _check(model, path)
+    return model
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """Return the model's bytes; the same model gives the same bytes in every process."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def content_digest(model: onnx.ModelProto) -> str:
+    """Return sha256 over the model without edgecv's own metadata (caches and lineage use it)."""
+    kept = [entry for entry in model.metadata_props if not entry.key.startswith(METADATA_PREFIX)]
+    canonical = onnx.ModelProto()
+    canonical.CopyFrom(model)
+    del canonical.metadata_props[:]
+    for entry in sorted(kept, key=lambda item: item.key):
+        canonical.metadata_props.add(key=entry.key, value=entry.value)
+    return hashlib.sha256(serialize(canonical)).hexdigest()
+
+
+def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the model's key/value strings."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def with_metadata(model: onnx.ModelProto, entries: dict[str, str]) -> onnx.ModelProto:
+    """Return a copy whose metadata holds ``entries``, replacing those of the same key."""
+    merged = {**read_metadata(model), **entries}
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.metadata_props[:]
+    for key in sorted(merged):
+        copy.metadata_props.add(key=key, value=merged[key])
+    return copy
+
+
+def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor stored in a graph: initializers and attributes, subgraphs too."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield sparse.values
+        yield sparse.indices
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from tensors(attribute.g)
+            for inner in attribute.graphs:
+                yield from tensors(inner)
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise ModelError(f"'{path}' is a folder", remedy="name the .onnx file inside it")
+        if size == 0:
+            raise ModelError(f"'{path}' is empty (0 bytes)", remedy=_EXPORT_AGAIN)
+        if size > _MAX_BYTES:
+            raise ModelError(
+                f"'{path}' holds {size} bytes, more than one protobuf message may",
+                remedy="export with external data, weights beside the model",
+            )
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(
+            f"'{path}' does not exist", remedy="check the path of the model"
+        ) from None
+    except OSError as error:
+        raise ModelError(
+            f"'{path}' can't be read: {error.strerror}", remedy="check the path and its permissions"
+        ) from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError(
+            f"'{path}' is not an ONNX file, or it is cut short or damaged", remedy=_EXPORT_AGAIN
+        ) from error
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise ModelError(
+            f"'{path}' is not an ONNX model: it holds no graph with outputs", remedy=_EXPORT_AGAIN
+        )
+    return model
+
+
+def _load_external(model: onnx.ModelProto, path: Path) -> None:
+    for tensor in tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            _check_location(tensor, path)
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+
+
+def _check_location(tensor: onnx.TensorProto, path: Path) -> None:
+    """Refuse external data that is not a plain file in the model's folder and long enough."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    target = path.parent / location
+    beside = "put the data file beside the model, as a plain file, or export with weights inside"
+    relative = Path(location)
+    if not location or relative.is_absolute() or ".." in relative.parts:
+        raise ModelError(
+            f"'{path}': tensor '{tensor.name}' points outside of the model's folder "
+            f"('{location}')",
+            remedy=beside,
+        )
+    links = [part for part in (target, *target.parents) if part != path.parent]
+    inside = links[: len(relative.parts)]
+    if any(part.is_symlink() for part in inside):
+        raise ModelError(
+            f"'{path}': external data '{location}' is a symbolic link", remedy=beside
+        )
+    if not target.is_file():
+        raise ModelError(
+            f"'{path}': external data '{location}' of tensor '{tensor.name}' is missing",
+            remedy=f"copy '{location}' beside the model",
+        )
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries.get("length", "-1"))
+    except ValueError:
+        offset = length = -2
+    available = target.stat().st_size
+    wanted = _byte_size(tensor) if length == -1 else length
+    if offset < 0 or wanted < 0 or offset + wanted > available:
+        raise ModelError(
+            f"'{path}': tensor '{tensor.name}' wants bytes {offset} to {offset + wanted} of "
+            f"'{location}', which holds {available}",
+            remedy=f"copy '{location}' again, whole",
+        )
+
+
+def _byte_size(tensor: onnx.TensorProto) -> int:
+    bits = {
+        onnx.TensorProto.INT4: 4,
+        onnx.TensorProto.UINT4: 4,
+    }.get(tensor.data_type)
+    if bits is None:
+        try:
+            bits = 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        except KeyError:
+            return -1
+    return (math.prod(tensor.dims) * bits + 7) // 8
+
+
+def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
+    """A tensor must hold as many bytes as its shape claims, no more and no fewer."""
+    if any(size < 0 for size in tensor.dims):
+        raise ModelError(
+            f"'{path}': tensor '{tensor.name}' has a negative size {list(tensor.dims)}",
+            remedy=_EXPORT_AGAIN,
+        )
+    if tensor.HasField("raw_data") and len(tensor.raw_data) != _byte_size(tensor):
+        raise ModelError(
+            f"'{path}': tensor '{tensor.name}' claims shape {list(tensor.dims)} but holds "
+            f"{len(tensor.raw_data)} bytes",
+            remedy=_EXPORT_AGAIN,
+        )
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"'{path}' is not a valid ONNX model: {reason}", remedy=_EXPORT_AGAIN) from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"'{path}' is damaged: a name is not text", remedy=_EXPORT_AGAIN) from error

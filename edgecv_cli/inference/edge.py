@@ -1,0 +1,114 @@
+"""EdgeDetector: the three-line Python face of edgecv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.errors import DataError, UsageError
+from edgecv_cli.detector.profiles import detection_profile
+from edgecv_cli.inference.predictor import open_predictor
+
+_DEVICES = {"CPU": "onnxruntime:cpu"}
+Found = tuple[float, float, float, float, float, int]
+
+
+class EdgeDetector:
+    """A detector from an ONNX file, ready to run on frames.
+
+    >>> detector = EdgeDetector("model.onnx", device="CPU")       # doctest: +SKIP
+    >>> for x1, y1, x2, y2, confidence, class_id in detector.detect(frame):  # doctest: +SKIP
+    ...     print(detector.classes[class_id], confidence)
+
+    Args:
+        model: path of the model.
+        device: ``CPU``, or an engine and device as ``--engine`` takes them.
+        confidence: lowest score that counts; default: the artifact's own threshold.
+        iou: overlap above which the weaker of two boxes of a class goes; default: its own.
+        threads: threads the engine may use; default: one per usable core.
+        spec: YAML file that overrides what the model says of itself.
+        input_size: (height, width) for a model that takes any size.
+
+    Raises:
+        EdgeCVError: the model can't be read, recognised or loaded; ``problem`` and ``remedy``
+            say why and what to do.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        device: str = "CPU",
+        *,
+        confidence: float | None = None,
+        iou: float | None = None,
+        threads: int | None = None,
+        spec: str | Path | None = None,
+        input_size: tuple[int, int] | None = None,
+    ) -> None:
+        for name, value in (("confidence", confidence), ("iou", iou)):
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(
+                    f"{name} is {value}", remedy=f"give a {name} between 0 and 1"
+                )
+        artifact = Artifact.open(Path(model))
+        recognised = artifact.detector(
+            None if spec is None else Path(spec), input_size=input_size
+        )
+        self.spec = recognised.spec
+        self._predictor = open_predictor(
+            artifact,
+            recognised.spec,
+            engine=_DEVICES.get(device.upper(), device),
+            threads=threads,
+            profile=detection_profile(recognised.spec, conf=confidence, iou=iou),
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by class_id."""
+        return self.spec.classes
+
+    def detect(self, frame: NDArray[np.uint8]) -> list[Found]:
+        """Find the objects in one frame.
+
+        Args:
+            frame: uint8 [H, W, 3] in BGR order, as ``cv2.imread`` and ``VideoCapture`` give it.
+
+        Returns:
+            ``(x1, y1, x2, y2, confidence, class_id)`` in the frame's pixels, best first.
+
+        Raises:
+            DataError: the frame has another shape or element type.
+        """
+        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3:
+            shape = getattr(frame, "shape", type(frame).__name__)
+            raise DataError(
+                f"a frame must be an array [H, W, 3], not {shape}",
+                remedy="pass a colour image in BGR order, as cv2.imread gives it",
+            )
+        if frame.dtype != np.uint8 or 0 in frame.shape:
+            raise DataError(
+                f"a frame must be uint8 and not empty, not {frame.dtype} {frame.shape}",
+                remedy="convert it with frame.astype('uint8') (0..255)",
+            )
+        return list(self._predictor.predict(frame))
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self._predictor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,129 @@
+"""One picture in, detections in its own pixels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.context import SYSTEM, Clock
+from edgecv_cli.core.errors import EngineError
+from edgecv_cli.detector.heads import build_decoder
+from edgecv_cli.detector.letterbox import Letterbox
+from edgecv_cli.detector.nms import suppress
+from edgecv_cli.detector.profiles import Profile, detection_profile
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.runtime.base import Runner
+from edgecv_cli.runtime.opening import open_runner
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Nanoseconds that one picture spent in each stage."""
+
+    preprocess_ns: int
+    infer_ns: int
+    postprocess_ns: int
+
+
+class Predictor:
+    """A loaded detector with its pre- and post-processing; buffers are reused, one thread."""
+
+    def __init__(
+        self, runner: Runner, spec: DetectorSpec, profile: Profile, *, clock: Clock = SYSTEM
+    ) -> None:
+        self.runner = runner
+        self.spec = spec
+        self.profile = profile
+        self._clock = clock
+        self._decoder = build_decoder(spec, runner.outputs)
+        self._input = _input_name(runner, spec)
+        self._tensor: NDArray[np.float32] = np.zeros((1, 3, *spec.input.size), np.float32)
+
+    def predict(self, image: NDArray[np.uint8]) -> Detections:
+        """Find the objects in a picture.
+
+        Args:
+            image: uint8 [H, W, 3] in BGR order, as OpenCV reads it.
+
+        Returns:
+            Detections in the picture's own pixels, best first.
+        """
+        return self.predict_timed(image)[0]
+
+    def predict_timed(self, image: NDArray[np.uint8]) -> tuple[Detections, Timings]:
+        """Like :meth:`predict`, with the time that each stage took."""
+        started = self._clock()
+        fit = self.prepare(image)
+        prepared = self._clock()
+        outputs = self.infer()
+        inferred = self._clock()
+        detections = self.read(outputs, fit)
+        done = self._clock()
+        return detections, Timings(prepared - started, inferred - prepared, done - inferred)
+
+    def prepare(self, image: NDArray[np.uint8]) -> Letterbox:
+        """Fill the input tensor from a picture; returns the geometry for the way back."""
+        fit = Letterbox.fit(image.shape[:2], self.spec.input)
+        fit.apply(image, self._tensor[0])
+        return fit
+
+    def infer(self) -> dict[str, NDArray[Any]]:
+        """Run the network on the prepared input tensor."""
+        return self.runner.infer({self._input: self._tensor})
+
+    def read(self, outputs: dict[str, NDArray[Any]], fit: Letterbox) -> Detections:
+        """Decode, suppress and map back the outputs of one picture."""
+        profile = self.profile
+        found = self._decoder.candidates(
+            outputs,
+            threshold=profile.threshold,
+            multi_label=profile.multi_label,
+            limit=profile.candidates,
+        )[0]
+        kept = suppress(found, iou=profile.iou, limit=profile.detections)
+        return Detections(fit.to_source(kept.boxes), kept.scores, kept.class_ids)
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self.runner.close()
+
+
+def _input_name(runner: Runner, spec: DetectorSpec) -> str:
+    names = [value.name for value in runner.inputs]
+    if spec.input.name in names:
+        return spec.input.name
+    if len(names) == 1:
+        return names[0]
+    raise EngineError(
+        f"the model has no input '{spec.input.name}', but {', '.join(names)}",
+        remedy="name the image input in --spec under input: {name: ...}",
+    )
+
+
+def open_predictor(
+    artifact: Artifact,
+    spec: DetectorSpec,
+    *,
+    engine: str = "onnxruntime",
+    threads: int | None = None,
+    profile: Profile | None = None,
+) -> Predictor:
+    """Load a detector with an engine; the profile defaults to the artifact's own thresholds.
+
+    Raises:
+        EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
+    """
+    runner = open_runner(artifact, engine, threads)
+    return Predictor(runner, spec, profile or detection_profile(spec))
+
+
+def open_path(path: Path, **options: Any) -> Predictor:
+    """Load a detector from a path, recognising its layout; options as :func:`open_predictor`."""
+    artifact = Artifact.open(path)
+    return open_predictor(artifact, artifact.detector().spec, **options)

@@ -1,0 +1,155 @@
+"""ONNX Runtime, CPU execution provider."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.require import require
+from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+
+if TYPE_CHECKING:
+    from edgecv_cli.artifact.artifact import Artifact
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+class OnnxRuntimeEngine:
+    """The engine that is always there."""
+
+    name: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str] = ""
+    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
+
+    def availability(self) -> Availability:
+        """Say whether ONNX Runtime is installed, and which devices it offers here."""
+        try:
+            version = importlib.metadata.version("onnxruntime")
+        except importlib.metadata.PackageNotFoundError:
+            return Availability(False, None, (), "pip install onnxruntime")
+        return Availability(True, version, tuple(_PROVIDERS), None)
+
+    def open(self, artifact: Artifact, options: EngineOptions) -> OnnxRuntimeRunner:
+        """Load a model on the CPU.
+
+        Raises:
+            EngineError: the device is not offered, or ONNX Runtime refuses the model.
+        """
+        device = (options.device or "cpu").lower()
+        if device not in _PROVIDERS:
+            raise EngineError(
+                f"engine onnxruntime offers no device '{device}' here",
+                remedy="use --engine onnxruntime:cpu",
+            )
+        return OnnxRuntimeRunner(artifact, device, options)
+
+
+class OnnxRuntimeRunner:
+    """A session with fixed thread counts."""
+
+    def __init__(self, artifact: Artifact, device: str, options: EngineOptions) -> None:
+        ort = require("onnxruntime", pip="onnxruntime", why="running ONNX models")
+        ort.disable_telemetry_events()
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads or usable_cores()
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = 4
+        settings.add_session_config_entry(
+            "session.intra_op.allow_spinning", "1" if options.spinning else "0"
+        )
+        source: str | bytes = str(artifact.path)
+        try:
+            self._session = ort.InferenceSession(
+                source, settings, providers=[_PROVIDERS[device]]
+            )
+        except Exception as error:
+            raise EngineError(
+                f"ONNX Runtime can't load '{artifact.path}': {_first_line(error)}",
+                remedy="run `edgecv inspect` on the model, or export it again",
+            ) from error
+        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._output_names = [value.name for value in self.outputs]
+        provider = self._session.get_providers()[0]
+        self.execution = Execution("onnxruntime", ort.__version__, provider, device, "unknown")
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once.
+
+        Raises:
+            EngineError: an input is missing or has the wrong shape or type.
+        """
+        try:
+            values = self._session.run(self._output_names, dict(feeds))
+        except Exception as error:
+            raise EngineError(
+                f"ONNX Runtime failed to run the model: {_first_line(error)}",
+                remedy="check the input's size and type with `edgecv inspect`",
+            ) from error
+        return dict(zip(self._output_names, values, strict=True))
+
+    def requests(self, n: int) -> Sequence[OnnxRuntimeRequest]:
+        """Return n requests, each with preallocated input buffers.
+
+        Raises:
+            EngineError: an input's shape is open.
+        """
+        if not all(spec.shape[1:] and None not in spec.shape[1:] for spec in self.inputs):
+            raise EngineError(
+                "the model's input size is open", remedy="export it with a fixed input size"
+            )
+        return [OnnxRuntimeRequest(self) for _ in range(n)]
+
+    def close(self) -> None:
+        """Free the session."""
+        del self._session
+
+
+class OnnxRuntimeRequest:
+    """One inference at a time; ONNX Runtime runs it when started."""
+
+    def __init__(self, runner: OnnxRuntimeRunner) -> None:
+        self._runner = runner
+        self.inputs: Mapping[str, NDArray[Any]] = {
+            spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype)
+            for spec in runner.inputs
+        }
+        self.outputs: Mapping[str, NDArray[Any]] = {}
+
+    def start(self) -> None:
+        """Run on the current inputs."""
+        self.outputs = self._runner.infer(self.inputs)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return at once: :meth:`start` has waited already."""
+
+
+def usable_cores() -> int:
+    """Return how many logical cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _spec(value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return TensorSpec(value.name, shape, _DTYPES.get(value.type, value.type))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
