@@ -53,7 +53,9 @@ def polar(radii: float | Points, angles: Points) -> Points:
 
 def circle(radius: float, centre: tuple[float, float] = (0.0, 0.0)) -> Points:
     """Return a 48-gon that passes for a circle, shape [48, 2]."""
-    return polar(radius, np.linspace(0, 2 * np.pi, 48, endpoint=False)) + np.asarray(centre)
+    ring: Points = polar(radius, np.linspace(0, 2 * np.pi, 48, endpoint=False))
+    ring += centre
+    return ring
 
 
 def regular(sides: int, radius: float) -> Points:

@@ -149,9 +149,7 @@ def place(rng: np.random.Generator, taken: list[tuple[float, float, float]]) -> 
     lean = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = lean @ np.diag([1.0, squash]) @ lean.T @ turn * scale
-    return Placed(
-        DRAWERS[CLASSES[label]](rng), label, np.column_stack([linear, [x, y]]), scale
-    )
+    return Placed(DRAWERS[CLASSES[label]](rng), label, np.column_stack([linear, [x, y]]), scale)
 
 
 def silhouette(placed: Placed, pad: int = 0) -> Image:
@@ -237,7 +235,8 @@ def degrade(rng: np.random.Generator, canvas: Floats) -> Image:
         turned = np.ascontiguousarray(kernel.T if slope == 1 else np.flipud(kernel))
         shot = cv2.filter2D(shot, -1, turned)
     grain = rng.standard_normal((SIZE, SIZE, 3), np.float32) * np.float32(rng.uniform(0.5, 6))
-    return np.clip(np.round(shot + grain), 0, 255).astype(np.uint8)
+    whole: Image = np.clip(np.round(shot + grain), 0, 255).astype(np.uint8)
+    return whole
 
 
 def annotate(
