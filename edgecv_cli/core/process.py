@@ -1,0 +1,103 @@
+"""An exec'ed process in a group of its own, whose last words are kept and which always ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+_TAIL_BYTES = 16 * 1024
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process ended by itself: an exit status, or a signal that ended it."""
+
+    status: int | None = None
+    signal: int | None = None
+
+
+class GroupProcess:
+    """A process that leads its own session, so that a terminal's Ctrl-C passes it by.
+
+    Standard input is empty; what it writes to standard output and standard error goes to
+    :attr:`tail` and never to this process's own.
+
+    Args:
+        argv: program and arguments.
+        env: the whole environment.
+        descriptors: file descriptors that the program inherits.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], descriptors: Sequence[int]
+    ) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+        self._chunks: deque[bytes] = deque(maxlen=2)
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id, and id of its group."""
+        return self._process.pid
+
+    @property
+    def tail(self) -> str:
+        """The last kilobytes it wrote."""
+        return b"".join(self._chunks)[-_TAIL_BYTES:].decode(errors="replace").strip()
+
+    def end(self, grace: float) -> Exit | None:
+        """Wait ``grace`` seconds for the process to end, then end its whole group.
+
+        Returns:
+            How it ended, or None if it had to be killed.
+        """
+        how = self._exit_within(grace)
+        # Not yet reaped, so neither its id nor its group's can belong to anyone else.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        return how
+
+    def _exit_within(self, grace: float) -> Exit | None:
+        deadline = time.monotonic() + grace
+        while True:
+            info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if info is not None:
+                by_itself = info.si_code == os.CLD_EXITED
+                return Exit(status=info.si_status) if by_itself else Exit(signal=info.si_status)
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_SECONDS)
+
+    def _drain(self) -> None:
+        pipe = self._process.stdout
+        if pipe is None:
+            return
+        with pipe:
+            while chunk := os.read(pipe.fileno(), _TAIL_BYTES):
+                self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        """Keep at least the last ``_TAIL_BYTES``, at most twice as many."""
+        if self._chunks and len(self._chunks[-1]) + len(chunk) <= _TAIL_BYTES:
+            self._chunks[-1] += chunk
+        else:
+            self._chunks.append(chunk)
