@@ -1,0 +1,105 @@
+"""Statistics that every measurement shares: percentiles, spread, bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from edgecv_cli.core.result import Interval, Part
+
+NS_PER_MS = 1e6
+
+
+class LatencySummary(Part):
+    """Percentiles of single inferences."""
+
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    mean_ms: float
+    samples: int = Field(description="Inferences that were timed.")
+    spread: float = Field(description="Interquartile range as a fraction of the median.")
+
+
+def percentile(values: ArrayLike, q: float) -> float:
+    """Return the ``q``-th percentile (0..100), interpolated linearly between samples.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    samples = np.asarray(values, dtype=np.float64)
+    if samples.size == 0:
+        raise ValueError("no samples to take a percentile of")
+    return float(np.percentile(samples, q))
+
+
+def summarise_ns(samples: ArrayLike) -> LatencySummary:
+    """Summarise single-inference times given in nanoseconds.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    times = np.asarray(samples, dtype=np.float64) / NS_PER_MS
+    median = percentile(times, 50)
+    quartiles = percentile(times, 75) - percentile(times, 25)
+    return LatencySummary(
+        p50_ms=median,
+        p90_ms=percentile(times, 90),
+        p95_ms=percentile(times, 95),
+        p99_ms=percentile(times, 99),
+        mean_ms=float(times.mean()),
+        samples=int(times.size),
+        spread=quartiles / median if median > 0 else 0.0,
+    )
+
+
+def bootstrap_interval(statistics: NDArray[np.float64], *, level: float = 0.95) -> Interval:
+    """Return the percentile interval of resampled statistics; NaN marks an undefined resample.
+
+    Raises:
+        ValueError: no resample is defined.
+    """
+    defined = statistics[~np.isnan(statistics)]
+    tail = (1 - level) / 2 * 100
+    return Interval(
+        low=percentile(defined, tail),
+        high=percentile(defined, 100 - tail),
+        level=level,
+        resamples=int(defined.size),
+    )
+
+
+def paired_ratio(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the median of ``a[i] / b[i]``: pairs share whatever disturbed both."""
+    return float(np.median(_ratios(a, b)))
+
+
+def bootstrap_ratio(
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Return the bootstrap interval, over pairs, of :func:`paired_ratio`.
+
+    Args:
+        a, b: positive values measured side by side, one pair a round.
+        seed: of the resampling.
+        resamples: how many times the pairs are drawn with replacement.
+        level: how much of the resampled medians the interval holds.
+    """
+    ratios = _ratios(a, b)
+    drawn = np.random.default_rng(seed).integers(0, ratios.size, (resamples, ratios.size))
+    return bootstrap_interval(np.median(ratios[drawn], axis=1), level=level)
+
+
+def _ratios(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"pairs needed, got {len(a)} and {len(b)} values")
+    return np.asarray(a, dtype=np.float64) / np.asarray(b, dtype=np.float64)

@@ -1,0 +1,282 @@
+"""How long inference takes: artifacts side by side, each in a process of its own.
+
+Two artifacts that are timed one after the other are compared under two different loads,
+clocks and temperatures. Here every round times a short block of each, in random order and one
+at a time, so that a ratio is taken between neighbours; its interval is over rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from edgecv_cli.core.child import Child, Limits
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.machine_limits import usable_cores
+from edgecv_cli.core.measurement import (
+    LatencySummary,
+    bootstrap_ratio,
+    paired_ratio,
+    summarise_ns,
+)
+from edgecv_cli.core.result import Part
+from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
+from edgecv_cli.measure.latency_warnings import warnings_of
+from edgecv_cli.measure.schedule import interleaved, round_count
+
+_NS_PER_MS = 1e6
+_START_SECONDS = 120.0
+
+
+class BenchRun(Part):
+    """One model on one engine; a figure that was not measured is absent."""
+
+    model: str
+    engine: str
+    threads: int = Field(description="Threads the engine was given.")
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    fps: float | None = Field(None, description="Inferences a second, one after the other.")
+    samples: int | None = Field(None, description="Inferences that were timed.")
+    rounds: int | None = Field(None, description="Blocks that the samples were taken in.")
+    spread: float | None = Field(
+        None, description="Interquartile range of the samples as a fraction of the median."
+    )
+    first_inference_ms: float | None = None
+    load_ms: float | None = Field(
+        None, description="Loading the model in a fresh process, the engine's import included."
+    )
+    peak_rss_bytes: int | None = Field(
+        None, description="Largest resident set of the child process, interpreter included."
+    )
+    size_bytes: int | None = None
+    map: float | None = Field(None, description="COCO mAP, measured with this engine.")
+    map_low: float | None = Field(None, description="Lower end of its bootstrap interval.")
+    map_high: float | None = Field(None, description="Upper end of its bootstrap interval.")
+    error: str | None = Field(None, description="Why there are no figures.")
+
+
+class Ratio(Part):
+    """How much faster ``b`` is than ``a``, paired by round."""
+
+    a: str
+    b: str
+    ratio: float = Field(
+        description="Median over rounds of time(a) / time(b): above 1, b is faster."
+    )
+    low: float = Field(description="Lower end of the 95 % bootstrap interval over rounds.")
+    high: float
+
+
+class LatencyResult(Part):
+    """What a benchmark measured, in the order that was asked for."""
+
+    runs: tuple[BenchRun, ...]
+    ratios: tuple[Ratio, ...]
+    warnings: tuple[str, ...]
+    rounds: int
+    seconds: float = Field(description="Wall time of the whole benchmark.")
+
+
+class SpeedResult(Part):
+    """How much faster a candidate is than its baseline, and from what that was taken."""
+
+    ratio: float = Field(description="time(baseline) / time(candidate): above 1 is faster.")
+    low: float
+    high: float
+    baseline: LatencySummary
+    candidate: LatencySummary
+    rounds: int
+    warnings: tuple[str, ...] = ()
+
+
+def start_child(row: BenchRow, context: Context) -> Child:
+    """Return the process that will time a row, not yet started."""
+    return Child(
+        "latency",
+        name=f"timing {row.model.name} on {row.engine}",
+        limits=Limits(_START_SECONDS),
+        cancel=context.cancel,
+    )
+
+
+def benchmark(
+    rows: Sequence[BenchRow],
+    *,
+    duration_s: float,
+    context: Context,
+    rounds: int | None = None,
+    baseline: int = 0,
+    start: StartTimer | None = None,
+) -> LatencyResult:
+    """Time rows side by side.
+
+    Args:
+        rows: what to time; a row whose child fails gets ``error`` and the rest goes on.
+        duration_s: seconds of timed inference for each row.
+        context: progress, cancellation and the seed of order, inputs and intervals.
+        rounds: how many rounds, instead of what fills ``duration_s``.
+        baseline: index of the row that every other is put in ratio to.
+        start: makes a row's child process.
+
+    Raises:
+        EdgeCVError: the failure of the first row, if not one row could be timed.
+    """
+    began = context.clock()
+    lanes = _measure(rows, rounds or round_count(duration_s), context, start)
+    if all(lane.failure for lane in lanes):
+        raise next(lane.failure for lane in lanes if lane.failure)
+    labels = row_labels(rows)
+    return LatencyResult(
+        runs=tuple(_run_of(lane) for lane in lanes),
+        ratios=_ratios(lanes, labels, baseline, context.seed),
+        warnings=warnings_of(lanes, labels),
+        rounds=max(len(lane.rounds) for lane in lanes),
+        seconds=(context.clock() - began) / 1e9,
+    )
+
+
+def compare_speed(
+    baseline: Path,
+    candidate: Path,
+    *,
+    engine: str,
+    threads: int | None,
+    seconds: float,
+    context: Context,
+    input_spec: InputSpec | None = None,
+    start: StartTimer | None = None,
+) -> SpeedResult:
+    """Time a candidate against its baseline.
+
+    Args:
+        baseline, candidate: the two files; both get the same inputs.
+        engine: name, with an optional device after a colon.
+        threads: of the engine; None is one per usable core.
+        seconds: timed inference, both together.
+        context: progress, cancellation and seed.
+        input_spec: how a picture becomes the input; None scales it to 0..1.
+        start: makes a row's child process.
+
+    Raises:
+        EdgeCVError: one of the two could not be timed.
+    """
+    rows = [BenchRow(path, engine, threads, input_spec) for path in (baseline, candidate)]
+    began = round_count(seconds / 2)
+    lanes = _measure(rows, began, context, start)
+    for lane in lanes:
+        if lane.failure:
+            raise lane.failure
+    ratio = _ratio(lanes[0], lanes[1], ("baseline", "candidate"), context.seed)
+    return SpeedResult(
+        ratio=ratio.ratio,
+        low=ratio.low,
+        high=ratio.high,
+        baseline=_summary(lanes[0]),
+        candidate=_summary(lanes[1]),
+        rounds=len(lanes[0].rounds),
+        warnings=warnings_of(lanes, row_labels(rows)),
+    )
+
+
+def row_labels(rows: Sequence[BenchRow]) -> tuple[str, ...]:
+    """Name rows apart: by path, and by engine where there are several, and by number."""
+    several = len({row.engine for row in rows}) > 1
+    plain = [f"{row.model}@{row.engine}" if several else str(row.model) for row in rows]
+    return tuple(
+        label if plain.count(label) == 1 else f"{label}#{plain[: place + 1].count(label)}"
+        for place, label in enumerate(plain)
+    )
+
+
+def _measure(
+    rows: Sequence[BenchRow], rounds: int, context: Context, start: StartTimer | None
+) -> list[Lane]:
+    lanes = [Lane(row, start or (lambda row: start_child(row, context))) for row in rows]
+    with ExitStack() as stack:
+        for lane in lanes:
+            stack.callback(lane.end)
+        _prepare(lanes, context)
+        with context.progress.task("benchmark", rounds, "round") as task:
+            for order in interleaved(len(lanes), rounds, context.seed):
+                for index in order:
+                    context.cancel.check()
+                    lanes[index].run_round()
+                task.advance()
+        for lane in lanes:
+            lane.close()
+    return lanes
+
+
+def _prepare(lanes: Sequence[Lane], context: Context) -> None:
+    with context.progress.task("warm-up", len(lanes), "model") as task:
+        for lane in lanes:
+            context.cancel.check()
+            lane.open(context.seed)
+            lane.warm_up()
+            task.advance()
+
+
+def _run_of(lane: Lane) -> BenchRun:
+    row = lane.row
+    run = BenchRun(
+        model=str(row.model),
+        engine=row.engine,
+        threads=row.threads or usable_cores(),
+        size_bytes=row.model.stat().st_size if row.model.is_file() else None,
+        error=lane.error_text(),
+    )
+    if lane.failure or not lane.rounds:
+        return run
+    summary = _summary(lane)
+    return run.model_copy(
+        update={
+            **summary.model_dump(),
+            "fps": 1000 / summary.mean_ms,
+            "rounds": len(lane.rounds),
+            "first_inference_ms": _ms(lane.first_ns),
+            "load_ms": _ms(lane.load_ns),
+            "peak_rss_bytes": lane.peak_rss_bytes,
+        }
+    )
+
+
+def _ms(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS_PER_MS
+
+
+def _summary(lane: Lane) -> LatencySummary:
+    return summarise_ns([time for block in lane.rounds for time in block])
+
+
+def _ratios(
+    lanes: Sequence[Lane], labels: Sequence[str], baseline: int, seed: int
+) -> tuple[Ratio, ...]:
+    first = lanes[baseline]
+    if first.failure:
+        return ()
+    return tuple(
+        _ratio(first, lane, (labels[baseline], label), seed)
+        for lane, label in zip(lanes, labels, strict=True)
+        if lane is not first and not lane.failure
+    )
+
+
+def _ratio(a: Lane, b: Lane, names: tuple[str, str], seed: int) -> Ratio:
+    times = [[float(np.median(block)) for block in lane.rounds] for lane in (a, b)]
+    interval = bootstrap_ratio(times[0], times[1], seed=seed)
+    return Ratio(
+        a=names[0],
+        b=names[1],
+        ratio=paired_ratio(times[0], times[1]),
+        low=interval.low,
+        high=interval.high,
+    )

@@ -1,0 +1,70 @@
+"""The child's side of a benchmark: loads one model and times blocks of inferences."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.errors import EngineError
+from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.measure.footprint import peak_rss_bytes
+from edgecv_cli.measure.pictures import network_feeds
+from edgecv_cli.runtime.base import Runner
+from edgecv_cli.runtime.opening import open_runner
+
+_PICTURES = 4
+
+
+class LatencyService:
+    """Answers ``open``, ``block`` and ``memory``; times are raw nanoseconds of one inference.
+
+    Only the engine's inference is timed, on inputs that were made before.
+    """
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._feeds: list[dict[str, NDArray[Any]]] = []
+        self._next = 0
+
+    def call(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one request of the parent.
+
+        Raises:
+            EdgeCVError: the model can't be loaded or run.
+            ValueError: there is no such method.
+        """
+        if method == "open":
+            return self._open(payload)
+        if method == "block":
+            return {"ns": [self._once() for _ in range(payload["count"])]}
+        if method == "memory":
+            return {"peak_rss_bytes": peak_rss_bytes()}
+        raise ValueError(f"the latency service has no method {method!r}")
+
+    def _open(self, payload: dict[str, Any]) -> dict[str, Any]:
+        spec, size = payload.get("input"), payload.get("input_size")
+        artifact = Artifact.open(Path(payload["model"]))
+        started = time.perf_counter_ns()
+        self._runner = open_runner(artifact, payload["engine"], payload.get("threads"))
+        loaded = time.perf_counter_ns()
+        self._feeds = network_feeds(
+            self._runner.inputs,
+            count=_PICTURES,
+            seed=payload["seed"],
+            spec=None if spec is None else InputSpec.model_validate(spec),
+            size=None if size is None else (size[0], size[1]),
+        )
+        return {"load_ns": loaded - started, "first_ns": self._once()}
+
+    def _once(self) -> int:
+        if self._runner is None:
+            raise EngineError("no model is open", remedy="open one before timing a block")
+        feeds = self._feeds[self._next % len(self._feeds)]
+        self._next += 1
+        started = time.perf_counter_ns()
+        self._runner.infer(feeds)
+        return time.perf_counter_ns() - started

@@ -1,0 +1,59 @@
+"""What a reader of a benchmark should know before trusting it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from edgecv_cli.core.machine_limits import usable_cores
+from edgecv_cli.core.measurement import summarise_ns
+from edgecv_cli.measure.lane import Lane
+from edgecv_cli.measure.schedule import MAX_WARM_UP
+
+SPREAD_LIMIT = 0.15
+_TAIL_SAMPLES = 100
+
+
+def warnings_of(lanes: Sequence[Lane], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return one line for each thing that makes the figures less certain than they look."""
+    found = [*_threads(lanes)]
+    for lane, label in zip(lanes, labels, strict=True):
+        found += _row(lane, label)
+    return tuple(found)
+
+
+def busy_warning(rows: int) -> str | None:
+    """Say so if other work is loading the machine now, before anything is timed."""
+    if not hasattr(os, "getloadavg") or not rows:
+        return None
+    load, cores = os.getloadavg()[0], usable_cores()
+    if load <= cores / 2:
+        return None
+    return f"the machine was busy before the start: load {load:.1f} on {cores} cores"
+
+
+def _threads(lanes: Sequence[Lane]) -> list[str]:
+    cores = usable_cores()
+    asked = max((lane.row.threads or 0 for lane in lanes), default=0)
+    if asked <= cores:
+        return []
+    return [f"{asked} threads share {cores} usable cores: they wait for each other"]
+
+
+def _row(lane: Lane, label: str) -> list[str]:
+    if lane.failure or not lane.rounds:
+        return []
+    summary = summarise_ns([time for block in lane.rounds for time in block])
+    found = []
+    if not lane.steady:
+        found.append(f"{label}: times were not steady after {MAX_WARM_UP} blocks of warm-up")
+    if summary.spread > SPREAD_LIMIT:
+        found.append(
+            f"{label}: spread {summary.spread:.0%} of the median (limit {SPREAD_LIMIT:.0%}); "
+            "ratios are paired and hold better than milliseconds"
+        )
+    if summary.samples < _TAIL_SAMPLES:
+        found.append(
+            f"{label}: with {summary.samples} samples, p99 is close to the slowest of them"
+        )
+    return found

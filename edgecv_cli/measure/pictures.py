@@ -1,0 +1,117 @@
+"""Seeded pictures with the statistics of natural ones, to time a network on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.spec import InputSpec
+
+_MEAN, _DEVIATION = 110.0, 58.0  # of 8-bit photographs
+_COLOUR = 0.25  # share of the contrast that differs between channels
+_UNIT = InputSpec.model_validate({"scale": 255.0})
+
+
+def natural_pictures(count: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+    """Draw pictures whose amplitude spectrum falls as 1/f with random phase.
+
+    That is the spectrum of natural scenes (Field, "Relations between the statistics of natural
+    images", 1987). Zeros would be unlike any input: they hide denormals, and let everything
+    that depends on what is found, such as NMS inside the graph, run on nothing.
+
+    Args:
+        count: how many.
+        size: [height, width] in pixels.
+        seed: of the phases.
+
+    Returns:
+        uint8 [count, height, width, 3].
+    """
+    rng = np.random.default_rng(seed)
+    height, width = size
+    distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    distance[0, 0] = np.inf  # the mean is set below
+    noise = rng.standard_normal((count, 4, height, width))
+    fields = np.fft.irfft2(np.fft.rfft2(noise) / distance, s=(height, width))
+    fields /= np.maximum(fields.std(axis=(2, 3), keepdims=True), 1e-9)
+    mixed = fields[:, :1] * (1 - _COLOUR) + fields[:, 1:] * _COLOUR
+    mixed /= np.hypot(1 - _COLOUR, _COLOUR)
+    pictures = np.clip(_MEAN + _DEVIATION * mixed, 0, 255).round().astype(np.uint8)
+    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))
+
+
+def network_feeds(
+    inputs: tuple[TensorSpec, ...],
+    *,
+    count: int,
+    seed: int,
+    spec: InputSpec | None = None,
+    size: tuple[int, int] | None = None,
+) -> list[dict[str, NDArray[Any]]]:
+    """Make ``count`` sets of inputs for a network.
+
+    Args:
+        inputs: what the network takes; open batch axes become 1.
+        count: how many sets.
+        seed: of the pictures.
+        spec: how a picture becomes the input; None scales it to 0..1.
+        size: [height, width] for a network that leaves it open.
+
+    Raises:
+        EngineError: an input's size is open and ``size`` is not given.
+    """
+    feeds: list[dict[str, NDArray[Any]]] = [{} for _ in range(count)]
+    for place, tensor in enumerate(inputs):
+        values = _values(tensor, count, seed + place, spec or _UNIT, size)
+        for feed, value in zip(feeds, values, strict=True):
+            feed[tensor.name] = value
+    return feeds
+
+
+def _values(
+    tensor: TensorSpec, count: int, seed: int, spec: InputSpec, size: tuple[int, int] | None
+) -> list[NDArray[Any]]:
+    shape = _shape(tensor, size)
+    if len(shape) == 4 and 3 in {shape[1], shape[3]}:
+        first = shape[1] == 3
+        extent = (shape[2], shape[3]) if first else (shape[1], shape[2])
+        pictures = natural_pictures(count, extent, seed)
+        return [_as_input(picture, shape, tensor.dtype, spec, first) for picture in pictures]
+    if np.issubdtype(np.dtype(tensor.dtype), np.floating):
+        rng = np.random.default_rng(seed)
+        return [rng.random(shape).astype(tensor.dtype) for _ in range(count)]
+    return [np.zeros(shape, tensor.dtype) for _ in range(count)]
+
+
+def _as_input(
+    picture: NDArray[np.uint8],
+    shape: tuple[int, ...],
+    dtype: str,
+    spec: InputSpec,
+    channels_first: bool,
+) -> NDArray[Any]:
+    value = picture.astype(np.float32)
+    if np.issubdtype(np.dtype(dtype), np.floating):
+        mean, deviation = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
+        value = (value / np.float32(spec.scale) - mean) / deviation
+    if channels_first:
+        value = value.transpose(2, 0, 1)
+    return np.ascontiguousarray(np.broadcast_to(value, shape), dtype=dtype)
+
+
+def _shape(tensor: TensorSpec, size: tuple[int, int] | None) -> tuple[int, ...]:
+    shape = [1, *tensor.shape[1:]]
+    if len(shape) == 4 and size is not None:
+        axes = (1, 2) if shape[3] == 3 else (2, 3)
+        for axis, side in zip(axes, size, strict=True):
+            shape[axis] = shape[axis] or side
+    known = [extent for extent in shape if extent is not None]
+    if len(known) != len(shape):
+        raise EngineError(
+            f"input {tensor} leaves its size open", remedy="give it with --input-size HxW"
+        )
+    return tuple([tensor.shape[0] or 1, *known[1:]] if tensor.shape else [])

@@ -1,0 +1,46 @@
+"""How a benchmark spends its time: block sizes, warm-up, order of rounds. Pure, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+BLOCK_SECONDS = 0.2
+MIN_ROUNDS = 5
+MAX_WARM_UP = 12
+STEADY_BLOCKS = 3
+STEADY_CHANGE = 0.02
+_MAX_BLOCK = 10_000
+
+
+def block_count(inference_ns: float, *, block_seconds: float = BLOCK_SECONDS) -> int:
+    """Return how many inferences fill a block: long enough to outlast a timer tick and a
+    scheduler slice, short enough that a disturbance hits one round and not the whole run.
+    """
+    return min(_MAX_BLOCK, max(1, round(block_seconds * 1e9 / max(1.0, inference_ns))))
+
+
+def is_steady(block_medians: Sequence[float]) -> bool:
+    """Return whether warm-up is over.
+
+    The running median (of all blocks so far) moved by at most 2 % over the last 3 blocks; the
+    median of all, because a single slow block on a busy machine must not start it again.
+    """
+    if len(block_medians) < STEADY_BLOCKS:
+        return False
+    ends = range(len(block_medians) - STEADY_BLOCKS + 1, len(block_medians) + 1)
+    running = [float(np.median(block_medians[:end])) for end in ends]
+    return max(running) <= min(running) * (1 + STEADY_CHANGE)
+
+
+def round_count(seconds: float, *, block_seconds: float = BLOCK_SECONDS) -> int:
+    """Return how many blocks fill a row's share of seconds, and at least enough to pair."""
+    return max(MIN_ROUNDS, math.ceil(seconds / block_seconds))
+
+
+def interleaved(rows: int, rounds: int, seed: int) -> list[list[int]]:
+    """Return, for each round, the rows in a random order: no row profits from its place."""
+    rng = np.random.default_rng(seed)
+    return [[int(row) for row in rng.permutation(rows)] for _ in range(rounds)]
