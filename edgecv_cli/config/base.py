@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -81,6 +81,29 @@ class Config(BaseModel):
             raise cls._in_words(error, option=False, where=f"{source}: ") from error
 
     @classmethod
+    def from_file(cls, file: Path, **options: Any) -> Self:
+        """Build from a YAML file whose paths are relative to it; options given win.
+
+        Raises:
+            ConfigError: the file can't be read, or a key or value is not understood.
+        """
+        from edgecv_cli.config.yaml import read_yaml
+
+        values = read_yaml(file)
+        if isinstance(values, dict):
+            given = {key: value for key, value in options.items() if value not in (None, False, [])}
+            values = {**cls._relative_to(values, file.parent), **given}
+        return cls.from_mapping(values, source=str(file))
+
+    @classmethod
+    def _relative_to(cls, values: dict[Any, Any], folder: Path) -> dict[Any, Any]:
+        paths = {name for name, info in cls.model_fields.items() if _holds_path(info.annotation)}
+        return {
+            key: str(folder / value) if key in paths and isinstance(value, str) else value
+            for key, value in values.items()
+        }
+
+    @classmethod
     def option_name(cls, field: str) -> str:
         """Return how the command line spells a field: ``--max-drop``, ``MODEL``."""
         info = cls.model_fields.get(field)
@@ -97,7 +120,7 @@ class Config(BaseModel):
         name = cls.option_name(key) if option else ".".join(str(part) for part in path)
         remedy = f"correct {name}; --help lists what it takes"
         if first["type"] == "missing":
-            return ConfigError(f"{where}{name} is missing", remedy=f"add {name}")
+            return ConfigError(f"{where}{name} is missing", remedy=f"add {cls._usage(key, name)}")
         if first["type"] == "extra_forbidden":
             return ConfigError(f"{where}unknown setting {name}", remedy=cls._nearest(key))
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -106,6 +129,11 @@ class Config(BaseModel):
             message = f"should be {message[:1].lower()}{message[1:]}"
             message += "" if got is None or isinstance(got, dict) else f", got {got!r}"
         return ConfigError(f"{where}{name}: {message}", remedy=remedy)
+
+    @classmethod
+    def _usage(cls, field: str, name: str) -> str:
+        metavar = flag_of(cls.model_fields[field]).metavar if field in cls.model_fields else None
+        return f"{name} {metavar}" if metavar else name
 
     @classmethod
     def _nearest(cls, key: str) -> str:
@@ -117,6 +145,10 @@ class Config(BaseModel):
 def flag_of(info: FieldInfo) -> Flag:
     """Return the :class:`Flag` in a field's Annotated metadata, or an empty one."""
     return next((mark for mark in info.metadata if isinstance(mark, Flag)), Flag())
+
+
+def _holds_path(annotation: Any) -> bool:
+    return annotation is Path or any(_holds_path(part) for part in get_args(annotation))
 
 
 class CommonConfig(Config):

@@ -1,0 +1,92 @@
+"""``edgecv``: finds the command that was asked for and imports that one alone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from edgecv_cli.cli.funnel import report
+from edgecv_cli.cli.streams import Streams
+from edgecv_cli.core.errors import InterruptedByUser
+from edgecv_cli.core.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("edgecv_cli.cli.commands.demo", "See it all work on a built-in detector."),
+    "inspect": ("edgecv_cli.cli.commands.inspect", "What a model is, and how we know."),
+    "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
+    "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
+    "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
+    "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
+}
+"""Command name to the module that holds its ``COMMAND``, and one line of help."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, line) in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=line)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the real command in the place of the entry that ``--help`` lists."""
+        name, entry, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, entry, rest
+        module = importlib.import_module(COMMANDS[name][0])
+        return name, module.COMMAND.build(name), rest
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode=None,
+    epilog="edgecv COMMAND --help shows the options of a command, with examples.",
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"edgecv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def edgecv(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-v", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Get ONNX object detectors onto edge devices: compressed, measured, gated."""
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command line and return the exit code; every failure becomes words here."""
+    asked_for_help = "--help" in args
+    streams = Streams(
+        json_wanted="--json" in args and not asked_for_help, verbose="--verbose" in args
+    )
+    try:
+        code = typer.main.get_command(app).main(
+            args=list(args) or ["--help"], prog_name="edgecv", standalone_mode=False, obj=streams
+        )
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the funnel
+        return report(error, streams)
+    if code == InterruptedByUser.exit_code:  # how Typer hands a Ctrl-C back
+        return report(InterruptedByUser(), streams)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the ``edgecv`` command."""
+    sys.exit(run(sys.argv[1:]))

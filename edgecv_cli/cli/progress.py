@@ -1,0 +1,130 @@
+"""Progress as a live bar on a terminal, as occasional lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from edgecv_cli.cli.streams import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from edgecv_cli.core.context import Task
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Line:
+    """A task that prints how far it is now and then."""
+
+    def __init__(self, owner: PlainProgress, name: str, total: int | None, unit: str) -> None:
+        self._owner, self._name, self._total, self._unit = owner, name, total, unit
+        self._done = 0
+        self._text = ""
+        self._began = self._spoke = owner.clock()
+
+    def advance(self, amount: int = 1) -> None:
+        self._done += amount
+        now = self._owner.clock()
+        if now - self._spoke >= SECONDS_BETWEEN_LINES:
+            self._spoke = now
+            self._say("")
+
+    def describe(self, text: str) -> None:
+        self._text = plain(text)
+
+    def finish(self) -> None:
+        self._say(f" in {self._owner.clock() - self._began:.1f} s")
+
+    def _say(self, ending: str) -> None:
+        of = f"/{self._total}" if self._total is not None and self._done != self._total else ""
+        many = "" if self._done == 1 and not of else "s"
+        count = f"{self._done}{of} {self._unit}{many}" if self._done or of else "done"
+        said = f"  ({self._text})" if self._text else ""
+        self._owner.note(f"{self._name}: {count}{ending}{said}")
+
+
+class PlainProgress:
+    """For logs: a line when a task ends, and one every ten seconds before that."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self.clock = clock
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None, unit: str = "image") -> Iterator[Task]:
+        """Open a task; its last line says how long it took."""
+        line = _Line(self, plain(name), total, unit)
+        yield line
+        line.finish()
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        print(plain(text), file=self._stream, flush=True)
+
+
+class _Bar:
+    """A task that is a row of a live display."""
+
+    def __init__(self, display: RichProgress, row: TaskID) -> None:
+        self._display, self._row = display, row
+
+    def advance(self, amount: int = 1) -> None:
+        self._display.advance(self._row, amount)
+
+    def describe(self, text: str) -> None:
+        self._display.update(self._row, text=plain(text))
+
+
+class LiveProgress:
+    """For terminals: one row a task, with a bar, a count, the time, and what it says."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._display: RichProgress | None = None
+        self._open = 0
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None, unit: str = "image") -> Iterator[Task]:
+        """Open a task; its row stays, finished, when it ends."""
+        display = self._started()
+        row = display.add_task(plain(name), total=total, unit=unit, text="")
+        self._open += 1
+        try:
+            yield _Bar(display, row)
+        finally:
+            self._open -= 1
+            display.stop_task(row)
+            if self._open == 0:
+                display.stop()
+                self._display = None
+
+    def note(self, text: str) -> None:
+        """Print one line above the bars."""
+        if self._display is None:
+            print(plain(text), file=self._stream, flush=True)
+        else:
+            self._display.console.print(plain(text), markup=False, highlight=False)
+
+    def _started(self) -> RichProgress:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        if self._display is None:
+            self._display = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed:.0f} {task.fields[unit]}s", markup=False),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[text]}", markup=False, style="dim"),
+                console=Console(file=self._stream, emoji=False, highlight=False),
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._display.start()
+        return self._display

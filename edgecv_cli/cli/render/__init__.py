@@ -1,0 +1,1 @@
+"""Results as tables for people; each number with how it was made."""

@@ -1,0 +1,134 @@
+"""Say what a model is, and how that was worked out; nothing is written and nothing is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.lineage import Step
+from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.core.result import Part, Result
+
+if TYPE_CHECKING:
+    from edgecv_cli.config.inspect import InspectConfig
+    from edgecv_cli.core.context import Context
+    from edgecv_cli.core.tensors import TensorSpec
+    from edgecv_cli.detector.recognise import Recognised
+
+
+class Tensor(Part):
+    """An input or output of the graph."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] = Field(description="null where the graph leaves an axis open.")
+
+
+class DetectorReading(Part):
+    """How a detector is fed and read, and why that is believed."""
+
+    family: str
+    confidence: float = Field(description="0..1: how sure the recognition is of the family.")
+    evidence: tuple[str, ...] = Field(description="What was seen in the graph or its metadata.")
+    assumed: tuple[str, ...] = Field(
+        description="What can't be seen and was taken from the family's reference."
+    )
+    input_size: tuple[int, int] = Field(description="[height, width] in pixels.")
+    color: str
+    resize: str
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pad: int
+    boxes: str = Field(description="Order of the box coordinates that the network gives.")
+    strides: tuple[int, ...]
+    score_threshold: float
+    nms_iou: float
+    classes: tuple[str, ...]
+
+
+class InspectResult(Result):
+    """What ``edgecv inspect`` prints; everything is read from the file, nothing is timed."""
+
+    schema_: str = Field(
+        "edgecv.inspect/1", serialization_alias="schema", validation_alias="schema"
+    )
+    model: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    opset: int
+    parameters: int = Field(description="Weight elements.")
+    macs: int | None = Field(
+        None, description="Multiply-accumulates of one image; absent where shapes are open."
+    )
+    operators: dict[str, int] = Field(description="Operator to how often it occurs.")
+    size_bytes: int
+    sha256: str
+    content_digest: str = Field(description="sha256 without edgecv's own metadata.")
+    precision: str
+    detector: DetectorReading | None = None
+    provenance: tuple[Step, ...] = Field(description="The steps that made it, oldest first.")
+    notes: tuple[str, ...] = ()
+
+
+def inspect(config: InspectConfig, context: Context) -> InspectResult:
+    """Look at a model; one that is no detector is no error, and a note says why it is none.
+
+    Raises:
+        ModelError: the file is missing, broken or hostile.
+        ConfigError: the spec file can't be read.
+    """
+    artifact = Artifact.open(config.model)
+    context.cancel.check()
+    facts = artifact.facts(config.input_size)
+    context.cancel.check()
+    detector, notes = None, ()
+    try:
+        found = artifact.detector(config.spec, input_size=config.input_size)
+        detector = _reading(found)
+    except UnrecognisedError as error:
+        notes = (f"not read as a detector: {error.problem}", error.remedy)
+    return InspectResult(
+        model=str(config.model),
+        inputs=_tensors(facts.inputs),
+        outputs=_tensors(facts.outputs),
+        opset=facts.opset,
+        parameters=facts.parameters,
+        macs=facts.macs,
+        operators=dict(sorted(facts.op_counts.items())),
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        content_digest=artifact.content_digest,
+        precision=facts.precision,
+        detector=detector,
+        provenance=artifact.lineage,
+        notes=notes,
+    )
+
+
+def _tensors(specs: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(name=spec.name, dtype=spec.dtype, shape=spec.shape) for spec in specs)
+
+
+def _reading(found: Recognised) -> DetectorReading:
+    spec, image = found.spec, found.spec.input
+    return DetectorReading(
+        family=spec.family,
+        confidence=found.confidence,
+        evidence=found.evidence,
+        assumed=found.assumed,
+        input_size=image.size,
+        color=image.color,
+        resize=image.resize,
+        scale=image.scale,
+        mean=image.mean,
+        std=image.std,
+        pad=image.pad,
+        boxes=spec.boxes,
+        strides=spec.strides,
+        score_threshold=spec.score_threshold,
+        nms_iou=spec.nms_iou,
+        classes=spec.classes,
+    )
