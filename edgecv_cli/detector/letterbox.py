@@ -1,0 +1,159 @@
+"""From an image to the network's input, and from boxes there back to the image.
+
+Sizes and pads are rounded as the reference implementations round them, because half a pixel
+costs mAP: Ultralytics' ``LetterBox`` for ``letterbox``, YOLOX's ``preproc`` for
+``letterbox-topleft``.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.boxes import FloatArray
+from edgecv_cli.core.require import cv2
+from edgecv_cli.detector.spec import InputSpec
+
+ByteArray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where an image of one size lies in the network's input.
+
+    Attributes:
+        source: (height, width) of the image in pixels.
+        content: (height, width) of the resized image inside the input.
+        offset: (top, left) of that content, in input pixels.
+        input: the input it was fitted to.
+    """
+
+    source: tuple[int, int]
+    content: tuple[int, int]
+    offset: tuple[int, int]
+    input: InputSpec
+
+    @classmethod
+    def fit(cls, image_hw: tuple[int, int], spec: InputSpec) -> Letterbox:
+        """Fit an image of (height, width) into ``spec.size`` by ``spec.resize``.
+
+        Raises:
+            ValueError: the image has no pixels.
+        """
+        height, width = image_hw
+        if height < 1 or width < 1:
+            raise ValueError(f"an image of {height}x{width} pixels can't be fitted")
+        if spec.resize == "stretch":
+            return cls(image_hw, spec.size, (0, 0), spec)
+        ratio = min(spec.size[0] / height, spec.size[1] / width)
+        if spec.resize == "letterbox-topleft":
+            content = (max(1, int(height * ratio)), max(1, int(width * ratio)))
+            return cls(image_hw, content, (0, 0), spec)
+        content = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+        # an odd pad leaves its extra pixel at the bottom and right
+        top, left = (
+            round((side - part) / 2 - 0.1) for side, part in zip(spec.size, content, strict=True)
+        )
+        return cls(image_hw, content, (max(0, top), max(0, left)), spec)
+
+    def apply(self, image: ByteArray, out: FloatArray) -> None:
+        """Write the network's input.
+
+        Args:
+            image: BGR uint8 [H, W, 3]; any strides.
+            out: float32 [3, h, w], C-contiguous, overwritten whole: colour order, scale, mean,
+                std and padding as the spec says.
+
+        Raises:
+            ValueError: shapes or types differ from what this letterbox was fitted to.
+            MissingDependencyError: OpenCV is not there.
+        """
+        if image.shape != (*self.source, 3) or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {(*self.source, 3)}, got {image.dtype} {image.shape}")
+        if out.shape != (3, *self.input.size) or out.dtype != np.float32:
+            raise ValueError(f"expected float32 {(3, *self.input.size)}, got {out.dtype} {out.shape}")
+        tables = _tables(self.input)
+        self._fill_borders(out, tables[:, self.input.pad])
+        library = cv2()
+        planes = library.split(self._resized(library, image), _SCRATCH.planes(self.content))
+        if self.input.color == "rgb":
+            planes = planes[::-1]
+        top, left = self.offset
+        height, width = self.content
+        for table, plane, target in zip(tables, planes, out, strict=True):
+            library.LUT(plane, table, target[top : top + height, left : left + width])
+
+    def to_source(self, boxes: FloatArray) -> FloatArray:
+        """Map boxes [n, 4] (x1, y1, x2, y2) from input to source pixels, clipped to the image."""
+        (top, left), (height, width) = self.offset, self.source
+        origin = np.array([left, top, left, top], np.float32)
+        scale_x, scale_y = width / self.content[1], height / self.content[0]
+        scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        limit = np.array([width, height, width, height], np.float32)
+        mapped: FloatArray = np.clip((boxes - origin) * scale, 0, limit)
+        return mapped
+
+    def _resized(self, library: Any, image: ByteArray) -> ByteArray:
+        if self.content == self.source:
+            return image if _rows_are_dense(image) else np.ascontiguousarray(image)
+        height, width = self.content
+        resized: ByteArray = library.resize(
+            image if _rows_are_dense(image) else np.ascontiguousarray(image),
+            (width, height),
+            _SCRATCH.image(self.content),
+            interpolation=library.INTER_LINEAR,
+        )
+        return resized
+
+    def _fill_borders(self, out: FloatArray, pad: FloatArray) -> None:
+        (top, left), (height, width) = self.offset, self.content
+        value = pad[:, None, None]
+        out[:, :top] = value
+        out[:, top + height :] = value
+        out[:, top : top + height, :left] = value
+        out[:, top : top + height, left + width :] = value
+
+
+def _rows_are_dense(image: ByteArray) -> bool:
+    return image.strides[1:] == (3, 1) and image.strides[0] > 0
+
+
+@lru_cache(maxsize=16)
+def _tables(spec: InputSpec) -> FloatArray:
+    """The network's value of each pixel value: float32 [3, 256], in its own colour order."""
+    pixels = np.arange(256, dtype=np.float64) / spec.scale
+    mean, std = np.asarray(spec.mean)[:, None], np.asarray(spec.std)[:, None]
+    tables: FloatArray = ((pixels - mean) / std).astype(np.float32)
+    tables.flags.writeable = False
+    return tables
+
+
+class _Scratch(threading.local):
+    """Buffers of the last size used by this thread; fresh pages cost more than the copying."""
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] = (0, 0)
+        self._image = np.empty((0, 0, 3), np.uint8)
+        self._planes: list[ByteArray] = []
+
+    def image(self, size: tuple[int, int]) -> ByteArray:
+        self._resize(size)
+        return self._image
+
+    def planes(self, size: tuple[int, int]) -> list[ByteArray]:
+        self._resize(size)
+        return self._planes
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        if size != self._size:
+            self._image = np.empty((*size, 3), np.uint8)
+            self._planes = [np.empty(size, np.uint8) for _ in range(3)]
+            self._size = size
+
+
+_SCRATCH = _Scratch()
