@@ -1,1 +1,1 @@
-
+"""Evidence to plan, plan and graph to graph."""

@@ -1,1 +1,1 @@
-
+"""Post-training quantization: observe, place, plan, apply."""

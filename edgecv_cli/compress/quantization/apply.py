@@ -1,0 +1,79 @@
+"""Apply a plan to a model: pure, and the same bytes in every process."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.weights import quantize_weights
+from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.graph.io import content_digest
+from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.qdq import Grid, LayerWeights, insert_qdq
+from edgecv_cli.graph.topology import Layer, Topology
+
+
+def apply_plan(model: onnx.ModelProto, plan: QuantizePlan) -> onnx.ModelProto:
+    """Return the integer model that a plan describes; metadata is kept.
+
+    Args:
+        model: the float model that the plan was made for; it is not changed.
+        plan: the plan.
+
+    Raises:
+        ConfigError: the plan was made for another model, or names what the model lacks.
+    """
+    if content_digest(model) != plan.source:
+        raise ConfigError(
+            "the plan was made for another model (its content digest differs)",
+            remedy="apply it to the model that it was made from, or quantize anew",
+        )
+    return apply_normalised(Topology.of(normalise(model, input_size=plan.input_size)), plan)
+
+
+def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
+    """Return the integer model from a graph that is normalised already."""
+    missing = [name for name in (*plan.nodes, *plan.layers) if name not in topology.nodes]
+    if missing:
+        raise ConfigError(
+            f"the plan names the node '{missing[0]}', which the model lacks",
+            remedy="quantize anew with this version of edgecv",
+        )
+    weights = {
+        name: store_layer(topology, topology.layers[name], layer, plan.grids[topology.layers[name].data].scale)
+        for name, layer in plan.layers.items()
+    }
+    return insert_qdq(
+        topology.model,
+        nodes=set(plan.nodes) - set(plan.dropped),
+        grids={name: Grid(grid.scale, grid.zero_point) for name, grid in plan.grids.items()},
+        weights=weights,
+        dropped=set(plan.dropped),
+    )
+
+
+def store_layer(
+    topology: Topology, layer: Layer, plan: LayerPlan, input_scale: float
+) -> LayerWeights:
+    """Round one layer's weights and shift its bias as planned."""
+    weight = topology.constants.value(layer.weight)
+    assert weight is not None
+    bias = None if layer.bias is None else topology.constants.value(layer.bias)
+    if plan.bias_shift is not None:
+        shift = np.asarray(plan.bias_shift, np.float32)
+        bias = shift if bias is None else (bias + shift).astype(np.float32)
+    axis = output_axis(topology, layer)
+    return quantize_weights(
+        weight.astype(np.float32), bias, axis=axis, bits=plan.bits, input_scale=input_scale
+    )
+
+
+def output_axis(topology: Topology, layer: Layer) -> int:
+    """Return the axis of a layer's weight that runs over output channels."""
+    if layer.op == "Conv":
+        return 0
+    if layer.op == "Gemm":
+        node = topology.nodes[layer.name]
+        return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+    return 1

@@ -1,0 +1,157 @@
+"""From observed ranges to the grid of every activation tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgecv_cli.compress.quantization.observe import Observations, TensorStats
+from edgecv_cli.compress.quantization.placement import PASS_THROUGH, clamp_range
+from edgecv_cli.graph.qdq import Grid, grid_of
+from edgecv_cli.graph.topology import Topology
+
+ESTIMATORS = ("mean-minmax", "minmax", "percentile")
+# Concatenated tensors share one grid where that costs less than a third of a bit.
+_CONCAT_SLACK = 1.25
+
+
+def tensors_of(topology: Topology, nodes: Iterable[str]) -> list[str]:
+    """Return the activation tensors that integer nodes read or make, in graph order."""
+    chosen = set(nodes)
+    found: dict[str, None] = {}
+    for name in topology.nodes:
+        if name in chosen:
+            found.update(dict.fromkeys(topology.activations(name)))
+            found.update(dict.fromkeys(output for output in topology.nodes[name].output if output))
+    return list(found)
+
+
+def implied_clamps(topology: Topology, nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return clamps at zero whose only work the grid of their output does as well.
+
+    Holds where the clamp is the only reader of an integer node: the output grid begins at 0
+    and ends at or below the clamp's upper bound, so storing the value clamps it.
+    """
+    chosen = set(nodes)
+    found = []
+    for name in nodes:
+        if clamp_range(topology, name) is None or topology.nodes[name].op_type not in (
+            "Relu",
+            "Clip",
+        ):
+            continue
+        source = topology.nodes[name].input[0]
+        producer = topology.producer.get(source)
+        only_reader = topology.consumers.get(source, []) == [name]
+        if producer in chosen and only_reader and source not in topology.graph_outputs:
+            found.append(name)
+    return tuple(found)
+
+
+def make_grids(
+    topology: Topology,
+    nodes: tuple[str, ...],
+    observed: Observations,
+    *,
+    estimator: str,
+    percentile: float,
+) -> dict[str, Grid]:
+    """Return tensor -> grid for every tensor that the integer nodes read or make.
+
+    Tensors on both sides of a node that only moves values share one grid, and so do the
+    tensors of a Concat where their ranges are alike. A sigmoid's output lies in 0..1 whatever
+    was seen; what follows a clamp at zero never begins below zero.
+    """
+    dropped = implied_clamps(topology, nodes)
+    hidden = {topology.nodes[name].input[0] for name in dropped}
+    ranges: dict[str, tuple[float, float]] = {}
+    for tensor in tensors_of(topology, nodes):
+        if tensor not in hidden:
+            ranges[tensor] = _range(topology, tensor, observed, estimator, percentile)
+    groups = _share(topology, nodes, ranges)
+    grids: dict[str, Grid] = {}
+    for tensor in ranges:
+        members = groups.members(tensor)
+        low = min(ranges[member][0] for member in members)
+        high = max(ranges[member][1] for member in members)
+        grids[tensor] = grid_of(low, high)
+    return grids
+
+
+def _range(
+    topology: Topology, tensor: str, observed: Observations, estimator: str, percentile: float
+) -> tuple[float, float]:
+    producer = topology.producer.get(tensor)
+    low, high = _estimate(observed.tensors[tensor], estimator, percentile)
+    if producer is None:
+        return low, high
+    kind = topology.nodes[producer].op_type
+    if kind == "Sigmoid":
+        return 0.0, 1.0
+    if kind in ("Relu", "Clip"):
+        bounds = clamp_range(topology, producer)
+        if bounds is not None:
+            # A hair below the bound, so that no grid point lies above it after rounding.
+            return 0.0, min(high, bounds[1] * (1 - 1e-6))
+    return low, high
+
+
+def _estimate(stats: TensorStats, estimator: str, percentile: float) -> tuple[float, float]:
+    if estimator == "minmax":
+        return stats.low, stats.high
+    if estimator == "mean-minmax":
+        return stats.mean_low, stats.mean_high
+    rest = 1.0 - percentile / 100.0
+    return stats.quantile(rest), stats.quantile(1.0 - rest)
+
+
+class _Groups:
+    """Union-find over tensors."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parent = {name: name for name in names}
+
+    def root(self, name: str) -> str:
+        while self._parent[name] != name:
+            self._parent[name] = self._parent[self._parent[name]]
+            name = self._parent[name]
+        return name
+
+    def join(self, a: str, b: str) -> None:
+        if a in self._parent and b in self._parent:
+            self._parent[self.root(b)] = self.root(a)
+
+    def members(self, name: str) -> list[str]:
+        root = self.root(name)
+        return [other for other in self._parent if self.root(other) == root]
+
+
+def _share(
+    topology: Topology, nodes: tuple[str, ...], ranges: dict[str, tuple[float, float]]
+) -> _Groups:
+    groups = _Groups(ranges)
+    for name in nodes:
+        node = topology.nodes[name]
+        if node.op_type in PASS_THROUGH:
+            for output in node.output:
+                groups.join(topology.activations(name)[0], output)
+    for name in nodes:
+        if topology.nodes[name].op_type == "Concat":
+            _share_concat(topology, name, ranges, groups)
+    return groups
+
+
+def _share_concat(
+    topology: Topology, name: str, ranges: dict[str, tuple[float, float]], groups: _Groups
+) -> None:
+    output = topology.nodes[name].output[0]
+    for tensor in topology.activations(name):
+        if tensor not in ranges:
+            continue
+        members = {*groups.members(tensor), *groups.members(output)}
+        low = min(0.0, *(ranges[member][0] for member in members))
+        high = max(0.0, *(ranges[member][1] for member in members))
+        narrowest = min(
+            max(0.0, ranges[member][1]) - min(0.0, ranges[member][0]) for member in members
+        )
+        if high - low <= _CONCAT_SLACK * narrowest:
+            groups.join(output, tensor)

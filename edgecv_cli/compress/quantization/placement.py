@@ -1,0 +1,180 @@
+"""Which nodes run in integers, and why the others do not.
+
+``all``               every layer above the decode tail
+``last``              the layers that feed the decode tail stay float
+``last2``             and so do the layers that feed only those
+``depthwise-float``   depthwise layers, and the tensors around them, stay float
+
+The decode tail is always float: it puts boxes (0..640) and scores (0..1) into one tensor, and
+one scale over both rounds every score to zero. Around depthwise layers one scale per tensor
+serves channels of very different range, which is where small nets lose their accuracy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecv_cli.graph.topology import Topology
+
+PLACEMENTS = (
+    "all",
+    "last",
+    "last2",
+    "depthwise-float",
+    "last-depthwise-float",
+    "last2-depthwise-float",
+)
+
+# ONNX Runtime has 8-bit kernels, or drops the pair around them, for these.
+_ELEMENTWISE = frozenset({"Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip"})
+PASS_THROUGH = frozenset({"MaxPool", "Resize", "Split", "Reshape", "Transpose"})
+_GLUE = _ELEMENTWISE | PASS_THROUGH | {"Concat", "GlobalAveragePool", "AveragePool"}
+_INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+_ACTIVATIONS = frozenset({"Add", "Mul", "Sigmoid", "HardSigmoid", "LeakyRelu", "Relu", "Clip"})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A choice of integer nodes.
+
+    Attributes:
+        nodes: first outputs of the integer nodes, layers among them, in graph order.
+        reasons: float layer -> why it is float.
+    """
+
+    nodes: tuple[str, ...]
+    reasons: dict[str, str]
+
+
+def place(topology: Topology, placement: str) -> Placement:
+    """Choose the integer nodes of a normalised graph for a named placement."""
+    reasons = _reasons(topology, placement)
+    barred = _around_depthwise(topology) if "depthwise" in placement else frozenset()
+    for name in barred & set(topology.layers):
+        reasons.setdefault(name, "its output feeds a depthwise layer")
+    layers = {name for name in topology.layers if name not in reasons}
+    glue = _connected_glue(topology, layers, barred)
+    chosen = layers | glue
+    nodes = tuple(name for name in topology.nodes if name in chosen)
+    return Placement(nodes, dict(sorted(reasons.items())))
+
+
+def distinct_placements(topology: Topology) -> list[str]:
+    """Return the placements that differ from each other on this graph, fewest floats first."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name in PLACEMENTS:
+        nodes = place(topology, name).nodes
+        if any(node in topology.layers for node in nodes):
+            seen.setdefault(nodes, name)
+    return list(seen.values())
+
+
+def integer_share(topology: Topology, nodes: tuple[str, ...]) -> float:
+    """Return the fraction of the layers' multiply-accumulates that run in integers."""
+    total = sum(layer.macs for layer in topology.layers.values())
+    chosen = set(nodes)
+    part = sum(layer.macs for name, layer in topology.layers.items() if name in chosen)
+    return part / total if total else 0.0
+
+
+def _reasons(topology: Topology, placement: str) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for name, layer in topology.layers.items():
+        if layer.op not in _INTEGER_LAYERS:
+            reasons[name] = f"{layer.op} has no 8-bit kernel on this target"
+        elif layer.depthwise and "depthwise" in placement:
+            reasons[name] = "depthwise: one scale per tensor does not fit its channels"
+    if placement.startswith("last"):
+        heads = set(topology.heads)
+        for name in heads & set(topology.layers):
+            reasons.setdefault(name, "feeds the decode tail")
+        if placement.startswith("last2"):
+            for name in topology.layers:
+                below = set(topology.layers_below(name))
+                if below and below <= heads:
+                    reasons.setdefault(name, "feeds only layers that feed the decode tail")
+    return reasons
+
+
+def _around_depthwise(topology: Topology) -> frozenset[str]:
+    """Return the nodes that make a depthwise layer's input, up to the layer above it."""
+    barred: set[str] = set()
+    for layer in topology.layers.values():
+        if not layer.depthwise:
+            continue
+        pending = [layer.data]
+        while pending:
+            name = topology.producer.get(pending.pop())
+            if name is None or name in barred:
+                continue
+            node = topology.nodes[name]
+            if name in topology.layers:
+                barred.add(name)
+            elif node.op_type in _ACTIVATIONS:
+                barred.add(name)
+                pending.extend(topology.activations(name))
+    return frozenset(barred)
+
+
+def _connected_glue(
+    topology: Topology, layers: set[str], barred: frozenset[str]
+) -> frozenset[str]:
+    """Return the nodes between integer layers that should run in integers too.
+
+    A node joins if at least half of what it reads is made by integer nodes (otherwise it would
+    only add rounding), and stays if an integer node reads what it makes.
+    """
+    glue: set[str] = set()
+    for name, node in topology.nodes.items():
+        if name in topology.layers or name in topology.tail or name in barred:
+            continue
+        if node.op_type not in _GLUE or not _supported(topology, name):
+            continue
+        sources = [topology.producer.get(tensor) for tensor in topology.activations(name)]
+        integer = sum(source in layers or source in glue for source in sources)
+        if sources and 2 * integer >= len(sources):
+            glue.add(name)
+    changed = True
+    while changed:
+        useless = {name for name in glue if not _read_by_integers(topology, name, layers | glue)}
+        glue -= useless
+        changed = bool(useless)
+    return frozenset(glue)
+
+
+def _read_by_integers(topology: Topology, name: str, integer: set[str]) -> bool:
+    return any(
+        reader in integer
+        for output in topology.nodes[name].output
+        for reader in topology.consumers.get(output, [])
+    )
+
+
+def _supported(topology: Topology, name: str) -> bool:
+    node = topology.nodes[name]
+    if node.op_type == "Resize":
+        modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
+        return not modes or modes == ["nearest"]
+    if node.op_type == "MaxPool":
+        return len([output for output in node.output if output]) == 1
+    if node.op_type in {"Relu", "Clip"}:
+        return clamp_range(topology, name) is not None
+    return True
+
+
+def clamp_range(topology: Topology, name: str) -> tuple[float, float] | None:
+    """Return [0, high] of a Relu or Clip that clamps at zero from below, else None."""
+    node = topology.nodes[name]
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    bounds: list[float | None] = []
+    for index in (1, 2):
+        present = len(node.input) > index and node.input[index]
+        value = topology.constants.value(node.input[index]) if present else None
+        if present and (value is None or value.size != 1):
+            return None
+        bounds.append(None if value is None else float(value.ravel()[0]))
+    low, high = bounds
+    if low != 0.0:
+        return None
+    return 0.0, float("inf") if high is None else high

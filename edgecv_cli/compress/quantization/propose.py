@@ -1,0 +1,122 @@
+"""Make a plan from observations: one placement, one estimator, with or without correction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecv_cli.compress.quantization.apply import output_axis, store_layer
+from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids
+from edgecv_cli.compress.quantization.observe import Observations
+from edgecv_cli.compress.quantization.placement import place
+from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.weights import bias_shift
+from edgecv_cli.graph.qdq import Grid
+from edgecv_cli.graph.topology import Layer, Topology
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One point of the search space."""
+
+    placement: str
+    estimator: str
+    bias_correction: bool
+    percentile: float = 99.99
+
+    def __str__(self) -> str:
+        correction = " + bias correction" if self.bias_correction else ""
+        return f"{self.placement}, {self.estimator}{correction}"
+
+
+@dataclass(frozen=True)
+class TargetRules:
+    """What a target asks of the integers.
+
+    Attributes:
+        name: target, as ``--target`` names it.
+        weight_bits: bits of dense layers' weights.
+        depthwise_bits: bits of depthwise layers' weights (their kernels add in 32 bits).
+    """
+
+    name: str
+    weight_bits: int
+    depthwise_bits: int
+
+
+TARGETS = {
+    "cpu-x86-vnni": TargetRules("cpu-x86-vnni", 8, 8),
+    "cpu-x86": TargetRules("cpu-x86", 7, 7),
+}
+
+
+def propose(
+    topology: Topology,
+    observed: Observations,
+    recipe: Recipe,
+    rules: TargetRules,
+    *,
+    source: str,
+    input_size: tuple[int, int] | None,
+) -> QuantizePlan:
+    """Return the plan of one recipe; deterministic in its arguments.
+
+    Args:
+        topology: the normalised float graph.
+        observed: statistics of at least the tensors that the placement touches.
+        recipe: the choice.
+        rules: the target's.
+        source: content digest of the float model.
+        input_size: [height, width] that a dynamic graph was fixed to.
+    """
+    placement = place(topology, recipe.placement)
+    grids = make_grids(
+        topology,
+        placement.nodes,
+        observed,
+        estimator=recipe.estimator,
+        percentile=recipe.percentile,
+    )
+    layers = {}
+    for name in placement.nodes:
+        layer = topology.layers.get(name)
+        if layer is not None:
+            layers[name] = _layer_plan(topology, layer, grids, observed, recipe, rules)
+    return QuantizePlan(
+        source=source,
+        target=rules.name,
+        placement=recipe.placement,
+        estimator=recipe.estimator,
+        bias_correction=recipe.bias_correction,
+        input_size=input_size,
+        nodes=placement.nodes,
+        dropped=implied_clamps(topology, placement.nodes),
+        grids={
+            name: GridPlan(scale=grid.scale, zero_point=grid.zero_point)
+            for name, grid in grids.items()
+        },
+        layers=layers,
+        reasons=placement.reasons,
+    )
+
+
+def _layer_plan(
+    topology: Topology,
+    layer: Layer,
+    grids: dict[str, Grid],
+    observed: Observations,
+    recipe: Recipe,
+    rules: TargetRules,
+) -> LayerPlan:
+    plan = LayerPlan(bits=rules.depthwise_bits if layer.depthwise else rules.weight_bits)
+    means = observed.channel_means.get(layer.data)
+    if not recipe.bias_correction or means is None or layer.op != "Conv":
+        return plan
+    assert output_axis(topology, layer) == 0
+    weight = topology.constants.value(layer.weight)
+    assert weight is not None
+    stored = store_layer(topology, layer, plan, grids[layer.data].scale)
+    groups = max(1, len(means) // weight.shape[1])
+    shift = bias_shift(weight.astype(np.float32), stored, means, groups)
+    return plan.model_copy(update={"bias_shift": tuple(float(part) for part in shift)})

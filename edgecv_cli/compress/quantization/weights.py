@@ -1,0 +1,69 @@
+"""Per-channel symmetric weights, and the bias shift that undoes their mean error."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.graph.qdq import LayerWeights
+
+_LIMITS = {8: 127, 7: 63}
+_INT32_ROOM = 2.0**30
+
+
+def quantize_weights(
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32] | None,
+    *,
+    axis: int,
+    bits: int,
+    input_scale: float,
+) -> LayerWeights:
+    """Round weights to symmetric integers, one scale per output channel.
+
+    Args:
+        weight: float32, any rank; ``axis`` is its output channel axis.
+        bias: float32 [output channels], or None.
+        bits: 8 for -127..127; 7 for -63..63, so that u8 x s8 pairs fit into 16 bits
+            (255 * 63 * 2 = 32130 <= 32767) on x86 without VNNI.
+        input_scale: scale of the layer's input; a channel whose bias would leave int32 at
+            input_scale x weight scale gets a coarser weight scale.
+    """
+    limit = _LIMITS[bits]
+    moved = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
+    flat = moved.reshape(moved.shape[0], -1)
+    scales = np.abs(flat).max(axis=1) / limit
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / input_scale / _INT32_ROOM)
+    scales = np.where(scales > 0, scales, 1.0 / limit).astype(np.float32)
+    steps = scales.astype(np.float64)[:, None]
+    integers = np.clip(np.rint(flat / steps), -limit, limit).astype(np.int8)
+    shaped = np.moveaxis(integers.reshape(moved.shape), 0, axis)
+    return LayerWeights(np.ascontiguousarray(shaped), scales, axis, bias)
+
+
+def bias_shift(
+    weight: NDArray[np.float32], stored: LayerWeights, input_means: NDArray[np.float64], groups: int
+) -> NDArray[np.float32]:
+    """Return what to add to the bias so that rounding the weights keeps each channel's mean.
+
+    Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
+    section 4.2: E[y] - E[y~] = (W - W~) E[x]. Padding is not modelled.
+
+    Args:
+        weight: float32 [out, in / groups, kh, kw].
+        stored: the same weights as integers.
+        input_means: float64 [in], mean of the layer's input over images and positions.
+        groups: the convolution's groups.
+
+    Returns:
+        float32 [out].
+    """
+    steps = stored.scales.astype(np.float64)[:, None, None, None]
+    error = weight.astype(np.float64) - stored.weight.astype(np.float64) * steps
+    per_input = error.reshape(*error.shape[:2], -1).sum(axis=2)
+    out = per_input.shape[0]
+    means = input_means.reshape(groups, -1)
+    rows = np.repeat(means, out // groups, axis=0)
+    shift: NDArray[np.float32] = (per_input * rows).sum(axis=1).astype(np.float32)
+    return shift
