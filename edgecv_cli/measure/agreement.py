@@ -30,7 +30,7 @@ class AgreementResult(Part):
     matched: int = Field(description="Pairs of one class at IoU >= 0.5.")
     missed: int = Field(description="Detections of the reference alone.")
     extra: int = Field(description="Detections of the candidate alone.")
-    mean_iou: float | None = Field(None, description="Mean IoU of the matched pairs.")
+    mean_iou: float | None = Field(default=None, description="Mean IoU of the matched pairs.")
     images: int
     threshold: float = Field(description="Score from which a detection counts, on both sides.")
 

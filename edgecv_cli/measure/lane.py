@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from edgecv_cli.core.errors import (
     UsageError,
 )
 from edgecv_cli.detector.spec import InputSpec
-from edgecv_cli.measure.schedule import MAX_WARM_UP, block_count, is_steady
+from edgecv_cli.measure.schedule import MAX_WARM_UP, STEADY_BLOCKS, block_count, is_steady
 
+T = TypeVar("T")
+
+_PROBE = 3  # inferences that tell how long a block has to be
 _OPEN_SECONDS = 300.0
 _BLOCK_SECONDS = 60.0  # a block that was planned to take a fifth of a second
 
@@ -65,6 +68,7 @@ class Lane:
     load_ns: int | None = None
     first_ns: int | None = None
     peak_rss_bytes: int | None = None
+    inference_ns: float = 0.0
     block: int = 0
     steady: bool = False
     rounds: list[list[int]] = field(default_factory=list)
@@ -92,33 +96,29 @@ class Lane:
             self.load_ns, self.first_ns = answer["load_ns"], answer["first_ns"]
 
     def warm_up(self) -> None:
-        """Size the block, then run blocks until their median is steady, within bounds."""
-        self.block = 1
-        probe = self._time_block(3)
-        if not probe:
-            return
-        self.block = block_count(float(np.median(probe)))
+        """Run blocks until their median is steady, within bounds."""
+        times = self._time_block(_PROBE)
         medians: list[float] = []
-        while not self.steady and len(medians) < MAX_WARM_UP:
-            times = self._time_block(self.block)
-            if not times:
-                return
-            medians.append(float(np.median(times)))
-            self.steady = is_steady(medians)
-        # The engine is warm only now; the probe may have seen it cold.
-        self.block = block_count(float(np.median(medians[-3:])))
+        while times and not self.steady and len(medians) < MAX_WARM_UP:
+            times = self._time_block(block_count(float(np.median(times))))
+            if times:
+                medians.append(float(np.median(times)))
+                self.steady = is_steady(medians)
+        if self.failure is None:
+            self.inference_ns = float(np.median(medians[-STEADY_BLOCKS:]))
 
     def run_round(self) -> None:
-        """Time one block and keep it."""
+        """Time one block of ``block`` inferences and keep it."""
         times = self._time_block(self.block)
         if times:
             self.rounds.append(times)
 
     def close(self) -> None:
         """Ask for the peak memory, then end the child."""
-        answer = self._call("memory", {}, _BLOCK_SECONDS)
-        if answer is not None:
-            self.peak_rss_bytes = answer["peak_rss_bytes"]
+        if self._timer is not None:
+            with suppress(ChildFailureError):  # the times stand without it
+                answer = self._timer.call("memory", {}, _BLOCK_SECONDS)
+                self.peak_rss_bytes = answer["peak_rss_bytes"]
         self.end()
 
     def end(self) -> None:
@@ -126,11 +126,6 @@ class Lane:
         child, self._child, self._timer = self._child, None, None
         if child is not None:
             child.__exit__(None, None, None)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the row can still be timed."""
-        return self.failure is None
 
     def _enter(self) -> None:
         child = self.start(self.row)
@@ -151,7 +146,7 @@ class Lane:
             return None
         return self._guard(lambda: timer.call(method, payload, seconds))
 
-    def _guard(self, action: Callable[[], Any]) -> Any:
+    def _guard(self, action: Callable[[], T]) -> T | None:
         """Run an action of the child's; what goes wrong there is this row's error alone.
 
         What the user asked for wrongly, and Ctrl-C, concern the whole benchmark.

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
@@ -23,79 +22,14 @@ from edgecv_cli.core.measurement import (
     paired_ratio,
     summarise_ns,
 )
-from edgecv_cli.core.result import Part
 from edgecv_cli.detector.spec import InputSpec
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
+from edgecv_cli.measure.latency_result import BenchRun, LatencyResult, Ratio, SpeedResult
 from edgecv_cli.measure.latency_warnings import warnings_of
-from edgecv_cli.measure.schedule import interleaved, round_count
+from edgecv_cli.measure.schedule import interleaved, plan
 
 _NS_PER_MS = 1e6
 _START_SECONDS = 120.0
-
-
-class BenchRun(Part):
-    """One model on one engine; a figure that was not measured is absent."""
-
-    model: str
-    engine: str
-    threads: int = Field(description="Threads the engine was given.")
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    mean_ms: float | None = None
-    fps: float | None = Field(None, description="Inferences a second, one after the other.")
-    samples: int | None = Field(None, description="Inferences that were timed.")
-    rounds: int | None = Field(None, description="Blocks that the samples were taken in.")
-    spread: float | None = Field(
-        None, description="Interquartile range of the samples as a fraction of the median."
-    )
-    first_inference_ms: float | None = None
-    load_ms: float | None = Field(
-        None, description="Loading the model in a fresh process, the engine's import included."
-    )
-    peak_rss_bytes: int | None = Field(
-        None, description="Largest resident set of the child process, interpreter included."
-    )
-    size_bytes: int | None = None
-    map: float | None = Field(None, description="COCO mAP, measured with this engine.")
-    map_low: float | None = Field(None, description="Lower end of its bootstrap interval.")
-    map_high: float | None = Field(None, description="Upper end of its bootstrap interval.")
-    error: str | None = Field(None, description="Why there are no figures.")
-
-
-class Ratio(Part):
-    """How much faster ``b`` is than ``a``, paired by round."""
-
-    a: str
-    b: str
-    ratio: float = Field(
-        description="Median over rounds of time(a) / time(b): above 1, b is faster."
-    )
-    low: float = Field(description="Lower end of the 95 % bootstrap interval over rounds.")
-    high: float
-
-
-class LatencyResult(Part):
-    """What a benchmark measured, in the order that was asked for."""
-
-    runs: tuple[BenchRun, ...]
-    ratios: tuple[Ratio, ...]
-    warnings: tuple[str, ...]
-    rounds: int
-    seconds: float = Field(description="Wall time of the whole benchmark.")
-
-
-class SpeedResult(Part):
-    """How much faster a candidate is than its baseline, and from what that was taken."""
-
-    ratio: float = Field(description="time(baseline) / time(candidate): above 1 is faster.")
-    low: float
-    high: float
-    baseline: LatencySummary
-    candidate: LatencySummary
-    rounds: int
-    warnings: tuple[str, ...] = ()
 
 
 def start_child(row: BenchRow, context: Context) -> Child:
@@ -131,7 +65,7 @@ def benchmark(
         EdgeCVError: the failure of the first row, if not one row could be timed.
     """
     began = context.clock()
-    lanes = _measure(rows, rounds or round_count(duration_s), context, start)
+    lanes = _measure(rows, duration_s, rounds, context, start)
     if all(lane.failure for lane in lanes):
         raise next(lane.failure for lane in lanes if lane.failure)
     labels = row_labels(rows)
@@ -170,8 +104,7 @@ def compare_speed(
         EdgeCVError: one of the two could not be timed.
     """
     rows = [BenchRow(path, engine, threads, input_spec) for path in (baseline, candidate)]
-    began = round_count(seconds / 2)
-    lanes = _measure(rows, began, context, start)
+    lanes = _measure(rows, seconds / 2, None, context, start)
     for lane in lanes:
         if lane.failure:
             raise lane.failure
@@ -198,19 +131,18 @@ def row_labels(rows: Sequence[BenchRow]) -> tuple[str, ...]:
 
 
 def _measure(
-    rows: Sequence[BenchRow], rounds: int, context: Context, start: StartTimer | None
+    rows: Sequence[BenchRow],
+    seconds: float,
+    rounds: int | None,
+    context: Context,
+    start: StartTimer | None,
 ) -> list[Lane]:
     lanes = [Lane(row, start or (lambda row: start_child(row, context))) for row in rows]
     with ExitStack() as stack:
         for lane in lanes:
             stack.callback(lane.end)
         _prepare(lanes, context)
-        with context.progress.task("benchmark", rounds, "round") as task:
-            for order in interleaved(len(lanes), rounds, context.seed):
-                for index in order:
-                    context.cancel.check()
-                    lanes[index].run_round()
-                task.advance()
+        _run_rounds([lane for lane in lanes if lane.failure is None], seconds, rounds, context)
         for lane in lanes:
             lane.close()
     return lanes
@@ -222,6 +154,20 @@ def _prepare(lanes: Sequence[Lane], context: Context) -> None:
             context.cancel.check()
             lane.open(context.seed)
             lane.warm_up()
+            task.advance()
+
+
+def _run_rounds(
+    lanes: Sequence[Lane], seconds: float, rounds: int | None, context: Context
+) -> None:
+    spent = plan([lane.inference_ns for lane in lanes], seconds=seconds, rounds=rounds)
+    for lane, count in zip(lanes, spent.blocks, strict=True):
+        lane.block = count
+    with context.progress.task("benchmark", spent.rounds, "round") as task:
+        for order in interleaved(len(lanes), spent.rounds, context.seed):
+            for index in order:
+                context.cancel.check()
+                lanes[index].run_round()
             task.advance()
 
 

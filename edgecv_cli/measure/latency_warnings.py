@@ -22,9 +22,9 @@ def warnings_of(lanes: Sequence[Lane], labels: Sequence[str]) -> tuple[str, ...]
     return tuple(found)
 
 
-def busy_warning(rows: int) -> str | None:
+def busy_warning() -> str | None:
     """Say so if other work is loading the machine now, before anything is timed."""
-    if not hasattr(os, "getloadavg") or not rows:
+    if not hasattr(os, "getloadavg"):
         return None
     load, cores = os.getloadavg()[0], usable_cores()
     if load <= cores / 2:

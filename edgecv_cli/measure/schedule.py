@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,9 +16,19 @@ STEADY_CHANGE = 0.02
 _MAX_BLOCK = 10_000
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many rounds, and how many inferences each row's block has in a round."""
+
+    rounds: int
+    blocks: tuple[int, ...]
+
+
 def block_count(inference_ns: float, *, block_seconds: float = BLOCK_SECONDS) -> int:
-    """Return how many inferences fill a block: long enough to outlast a timer tick and a
-    scheduler slice, short enough that a disturbance hits one round and not the whole run.
+    """Return how many inferences fill a block.
+
+    Long enough to outlast a scheduler slice, short enough that what disturbs the machine hits
+    one round and not the whole run.
     """
     return min(_MAX_BLOCK, max(1, round(block_seconds * 1e9 / max(1.0, inference_ns))))
 
@@ -35,9 +46,23 @@ def is_steady(block_medians: Sequence[float]) -> bool:
     return max(running) <= min(running) * (1 + STEADY_CHANGE)
 
 
-def round_count(seconds: float, *, block_seconds: float = BLOCK_SECONDS) -> int:
-    """Return how many blocks fill a row's share of seconds, and at least enough to pair."""
-    return max(MIN_ROUNDS, math.ceil(seconds / block_seconds))
+def plan(inference_ns: Sequence[float], *, seconds: float, rounds: int | None = None) -> Plan:
+    """Share out the timed seconds of each row.
+
+    As many rounds as the slowest row's block allows, and at least enough to pair; what a fast
+    row has left by then makes its blocks longer.
+
+    Args:
+        inference_ns: one warm inference of each row.
+        seconds: timed inference of each row.
+        rounds: how many rounds, instead of what fills ``seconds``.
+    """
+    if rounds is not None:
+        return Plan(rounds, tuple(block_count(one) for one in inference_ns))
+    slowest = max([BLOCK_SECONDS, *(one / 1e9 for one in inference_ns)])
+    many = max(MIN_ROUNDS, math.floor(seconds / slowest))
+    share = seconds / many
+    return Plan(many, tuple(block_count(one, block_seconds=share) for one in inference_ns))
 
 
 def interleaved(rows: int, rounds: int, seed: int) -> list[list[int]]:

@@ -1,0 +1,74 @@
+"""What a benchmark reports."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from edgecv_cli.core.measurement import LatencySummary
+from edgecv_cli.core.result import Part
+
+
+class BenchRun(Part):
+    """One model on one engine; a figure that was not measured is absent."""
+
+    model: str
+    engine: str
+    threads: int = Field(description="Threads the engine was given.")
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    fps: float | None = Field(default=None, description="Inferences a second, one after the other.")
+    samples: int | None = Field(default=None, description="Inferences that were timed.")
+    rounds: int | None = Field(default=None, description="Blocks that the samples were taken in.")
+    spread: float | None = Field(
+        default=None, description="Interquartile range of the samples as a fraction of the median."
+    )
+    first_inference_ms: float | None = None
+    load_ms: float | None = Field(
+        default=None,
+        description="Loading the model in a fresh process, the engine's import included.",
+    )
+    peak_rss_bytes: int | None = Field(
+        default=None, description="Largest resident set of the child process, interpreter included."
+    )
+    size_bytes: int | None = None
+    map: float | None = Field(default=None, description="COCO mAP, measured with this engine.")
+    map_low: float | None = Field(default=None, description="Lower end of its bootstrap interval.")
+    map_high: float | None = Field(default=None, description="Upper end of its bootstrap interval.")
+    error: str | None = Field(default=None, description="Why there are no figures.")
+
+
+class Ratio(Part):
+    """How much faster ``b`` is than ``a``, paired by round."""
+
+    a: str
+    b: str
+    ratio: float = Field(
+        description="Median over rounds of time(a) / time(b): above 1, b is faster."
+    )
+    low: float = Field(description="Lower end of the 95 % bootstrap interval over rounds.")
+    high: float
+
+
+class LatencyResult(Part):
+    """What a benchmark measured, in the order that was asked for."""
+
+    runs: tuple[BenchRun, ...]
+    ratios: tuple[Ratio, ...]
+    warnings: tuple[str, ...]
+    rounds: int
+    seconds: float = Field(description="Wall time of the whole benchmark.")
+
+
+class SpeedResult(Part):
+    """How much faster a candidate is than its baseline, and from what that was taken."""
+
+    ratio: float = Field(description="time(baseline) / time(candidate): above 1 is faster.")
+    low: float
+    high: float
+    baseline: LatencySummary
+    candidate: LatencySummary
+    rounds: int
+    warnings: tuple[str, ...] = ()
