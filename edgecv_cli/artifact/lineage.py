@@ -26,7 +26,6 @@ class Step(BaseModel):
         data: sha256 of the images that were looked at, if any were.
         parents: content digests of the artifacts that went in.
         versions: distribution name to version, of what decides the content.
-        verified_on: instruction sets of the machine that the result was verified on.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -36,7 +35,6 @@ class Step(BaseModel):
     data: str | None = None
     parents: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
-    verified_on: tuple[str, ...] = ()
 
 
 _CHAIN: TypeAdapter[tuple[Step, ...]] = TypeAdapter(tuple[Step, ...])

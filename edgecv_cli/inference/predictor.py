@@ -77,9 +77,11 @@ class Predictor:
         """Run the network on the prepared input tensor."""
         return self.runner.infer({self._input: self._tensor})
 
-    def read(self, outputs: dict[str, NDArray[Any]], fit: Letterbox) -> Detections:
-        """Decode, suppress and map back the outputs of one picture."""
-        profile = self.profile
+    def read(
+        self, outputs: dict[str, NDArray[Any]], fit: Letterbox, profile: Profile | None = None
+    ) -> Detections:
+        """Decode, suppress and map back the outputs of one picture (None: own profile)."""
+        profile = profile or self.profile
         found = self._decoder.candidates(
             outputs,
             threshold=profile.threshold,
