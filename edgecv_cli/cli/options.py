@@ -39,7 +39,7 @@ def _parameter(config: type[Config], name: str, info: FieldInfo) -> inspect.Para
         metavar, said = name.upper(), f"{said} One of: {', '.join(choices)}."
     default: Any = None
     if flag.positional:
-        label = flag.metavar or name.upper()
+        label = (flag.metavar or name.upper()).rstrip(".")
         mark: Any = typer.Argument(help=said, metavar=label, show_default=False)
         default = ... if info.is_required() else None
     else:

@@ -53,7 +53,7 @@ class InspectResult(Result):
     """What ``edgecv inspect`` prints; everything is read from the file, nothing is timed."""
 
     schema_: str = Field(
-        "edgecv.inspect/1", serialization_alias="schema", validation_alias="schema"
+        default="edgecv.inspect/1", serialization_alias="schema", validation_alias="schema"
     )
     model: str
     inputs: tuple[Tensor, ...]
@@ -84,7 +84,8 @@ def inspect(config: InspectConfig, context: Context) -> InspectResult:
     context.cancel.check()
     facts = artifact.facts(config.input_size)
     context.cancel.check()
-    detector, notes = None, ()
+    detector: DetectorReading | None = None
+    notes: tuple[str, ...] = ()
     try:
         found = artifact.detector(config.spec, input_size=config.input_size)
         detector = _reading(found)

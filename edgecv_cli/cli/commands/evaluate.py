@@ -1,0 +1,33 @@
+"""``edgecv evaluate``: COCO mAP on labelled images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecv_cli.cli.command import Command
+from edgecv_cli.config.evaluate import EvaluateConfig
+
+if TYPE_CHECKING:
+    from edgecv_cli.cli.session import Session
+
+
+def execute(config: EvaluateConfig, session: Session) -> None:
+    """Evaluate the detector and show its accuracy."""
+    from edgecv_cli.cli.render.evaluate import render
+    from edgecv_cli.stages.evaluate import evaluate
+
+    session.run(evaluate, config, render)
+
+
+COMMAND = Command(
+    config=EvaluateConfig,
+    execute=execute,
+    help=(
+        "Measure the accuracy of MODEL (COCO mAP) on labelled images: a folder that holds images/ "
+        "and instances.json. Post-processing is the same for every model, whatever it carries."
+    ),
+    examples=(
+        "edgecv evaluate yolox.onnx --data coco/",
+        "edgecv evaluate int8.onnx --data coco/ --limit 100 --json",
+    ),
+)

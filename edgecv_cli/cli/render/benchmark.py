@@ -1,0 +1,62 @@
+"""What ``edgecv benchmark`` shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from edgecv_cli.measure.latency_result import BenchRun
+    from edgecv_cli.stages.benchmark import BenchmarkResult
+
+_COLUMNS = ("model", "engine", "p50 ms", "p95 ms", "p99 ms", "fps", "load ms", "peak RSS", "size")
+
+
+def render(result: BenchmarkResult) -> Iterator[RenderableType]:
+    """Yield one row a model, the paired ratios, and what makes the figures less certain."""
+    with_map = any(run.map is not None for run in result.runs)
+    columns = (*_COLUMNS, "mAP50-95") if with_map else _COLUMNS
+    yield grid(columns, [_row(run, with_map=with_map) for run in result.runs])
+    for run in result.runs:
+        if run.error is not None:
+            yield warning(f"{run.model} was not timed: {run.error}")
+    for ratio in result.ratios:
+        yield line(
+            f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
+            f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % bootstrap over paired rounds)"
+        )
+    for text in result.warnings:
+        yield warning(text)
+    yield line(_how(result), "dim")
+    yield from measured_on(result.machine)
+
+
+def _row(run: BenchRun, *, with_map: bool) -> tuple[str, ...]:
+    cells = (
+        run.model,
+        run.engine,
+        fixed(run.p50_ms, 2),
+        fixed(run.p95_ms, 2),
+        fixed(run.p99_ms, 2),
+        fixed(run.fps, 1),
+        fixed(run.load_ms, 0),
+        megabytes(run.peak_rss_bytes),
+        megabytes(run.size_bytes),
+    )
+    return (*cells, fixed(run.map)) if with_map else cells
+
+
+def _how(result: BenchmarkResult) -> str:
+    samples = [run.samples for run in result.runs if run.samples]
+    threads = sorted({run.threads for run in result.runs})
+    images = f"; mAP on {result.images} images" if result.images else ""
+    fewest = f"at least {min(samples)} timed inferences each, " if samples else ""
+    return (
+        f"{fewest}{result.rounds} interleaved rounds, {'/'.join(map(str, threads))} threads, "
+        f"inference alone (no pre- or post-processing), {result.seconds:.0f} s{images}"
+    )
