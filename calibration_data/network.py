@@ -93,42 +93,55 @@ class Head(nn.Module):
         nn.init.constant_(last.bias, -math.log(99))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits [b, h * w, classes] and distances before softplus [b, h * w, 4]."""
-        return self.scores(x).flatten(2).mT, self.borders(x).flatten(2).mT
+        """Return logits [b, classes, h * w] and distances before softplus [b, 4, h * w]."""
+        return self.scores(x).flatten(2), self.borders(x).flatten(2)
 
 
 class Detector(nn.Module):
-    """The whole network; `forward` is for training, `Decoded` for everything else."""
+    """The whole network for square images of `size` pixels.
 
-    def __init__(self, classes: int) -> None:
+    `forward` and `corners` are for training, `Decoded` for everything else.
+    """
+
+    centres: Tensor
+    """[2, cells], x and y in pixels."""
+    strides: Tensor
+    """[cells], pixels."""
+
+    def __init__(self, classes: int, size: int) -> None:
         super().__init__()
         self.backbone = Backbone()
         self.neck = Neck()
         self.heads = nn.ModuleList(Head(classes) for _ in STRIDES)
+        centres, strides = cells(size)
+        self.register_buffer("centres", centres, persistent=False)
+        self.register_buffer("strides", strides, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Take RGB images in 0..1, [b, 3, h, w].
+        """Take RGB images in 0..1, [b, 3, size, size].
 
-        Returns class logits [b, cells, classes] and boxes [b, cells, 4], ltrb in pixels.
+        Returns class logits [b, classes, cells] and the distances from each cell's centre to the
+        left, top, right and bottom border [b, 4, cells], in pixels.
         """
         levels = self.neck(self.backbone(images))
         parts = [head(level) for head, level in zip(self.heads, levels, strict=True)]
-        centres, strides = cells(images.shape[-2], images.shape[-1])
-        logits = torch.cat([part[0] for part in parts], 1)
-        reach = functional.softplus(torch.cat([part[1] for part in parts], 1)) * strides
-        return logits, torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
+        logits = torch.cat([part[0] for part in parts], 2)
+        return logits, functional.softplus(torch.cat([part[1] for part in parts], 2)) * self.strides
+
+    def corners(self, reach: Tensor) -> Tensor:
+        """Turn distances [b, 4, cells] into ltrb boxes of the same shape, in pixels."""
+        return torch.cat([self.centres - reach[:, :2], self.centres + reach[:, 2:]], 1)
 
 
-def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the centres [cells, 2] (x, y) and strides [cells, 1] of all cells, in pixels."""
+def cells(size: int) -> tuple[Tensor, Tensor]:
+    """Return the centres [2, cells] (x, y) and strides [cells] of all cells, in pixels."""
     centres, strides = [], []
     for stride in STRIDES:
-        ys = (torch.arange(height // stride) + 0.5) * stride
-        xs = (torch.arange(width // stride) + 0.5) * stride
-        grid = torch.stack(torch.meshgrid(ys, xs, indexing="ij"), -1).flip(-1).reshape(-1, 2)
+        middles = (torch.arange(size // stride) + 0.5) * stride
+        grid = torch.stack(torch.meshgrid(middles, middles, indexing="xy")).flatten(1)
         centres.append(grid)
-        strides.append(torch.full((len(grid), 1), float(stride)))
-    return torch.cat(centres), torch.cat(strides)
+        strides.append(torch.full((grid.shape[1],), float(stride)))
+    return torch.cat(centres, 1), torch.cat(strides)
 
 
 class Decoded(nn.Module):
@@ -140,6 +153,7 @@ class Decoded(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [b, 4 + classes, cells]: cx, cy, w, h in pixels, then class scores."""
-        logits, boxes = self.detector(images)
-        low, high = boxes[..., :2], boxes[..., 2:]
-        return torch.cat([(low + high) / 2, high - low, logits.sigmoid()], -1).mT
+        logits, reach = self.detector(images)
+        before, after = reach[:, :2], reach[:, 2:]
+        middle = self.detector.centres + (after - before) / 2
+        return torch.cat([middle, before + after, logits.sigmoid()], 1)
