@@ -45,7 +45,7 @@ class _Line:
         of = f"/{self._total}" if self._total is not None and self._done != self._total else ""
         many = "" if self._done == 1 and not of else "s"
         count = f"{self._done}{of} {self._unit}{many}" if self._done or of else "done"
-        said = f"  ({self._text})" if self._text else ""
+        said = f" ({self._text})" if self._text else ""
         self._owner.note(f"{self._name}: {count}{ending}{said}")
 
 

@@ -1,0 +1,96 @@
+import io
+import itertools
+
+import pytest
+
+from edgecv_cli.cli.progress import LiveProgress, PlainProgress
+
+
+class FakeClock:
+    """Seconds that pass only when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def test_a_task_ends_with_a_line_that_says_how_long_it_took(clock):
+    out = io.StringIO()
+    with PlainProgress(out, clock).task("calibrate", 3) as task:
+        for _ in range(3):
+            task.advance()
+        clock.now += 2.5
+    assert out.getvalue() == "calibrate: 3 images in 2.5 s\n"
+
+
+def test_long_tasks_speak_every_ten_seconds(clock):
+    out = io.StringIO()
+    with PlainProgress(out, clock).task("evaluate", 40) as task:
+        for step in itertools.count(1):
+            clock.now += 1
+            task.describe(f"{step} fps")
+            task.advance()
+            if step == 25:
+                break
+    assert out.getvalue().splitlines() == [
+        "evaluate: 10/40 images (10 fps)",
+        "evaluate: 20/40 images (20 fps)",
+        "evaluate: 25/40 images in 25.0 s (25 fps)",
+    ]
+
+
+def test_a_task_that_fails_says_nothing(clock):
+    out = io.StringIO()
+    with pytest.raises(ZeroDivisionError), PlainProgress(out, clock).task("x"):
+        raise ZeroDivisionError
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize(("done", "line"), [(0, "load: done in 0.0 s"), (1, "load: 1 file in")])
+def test_counting_words(clock, done, line):
+    out = io.StringIO()
+    with PlainProgress(out, clock).task("load", unit="file") as task:
+        task.advance(done)
+    assert out.getvalue().startswith(line)
+
+
+def test_hostile_names_can_not_move_the_cursor(clock):
+    out = io.StringIO()
+    progress = PlainProgress(out, clock)
+    progress.note("skipped \x1b[2J.png")
+    with progress.task("a\rb"):
+        pass
+    assert "\x1b" not in out.getvalue()
+    assert "\r" not in out.getvalue()
+
+
+def test_live_rows_show_names_counts_and_notes():
+    out = io.StringIO()
+    progress = LiveProgress(out)
+    with progress.task("outer [bold]", 2, unit="step") as outer:
+        with progress.task("inner") as inner:
+            inner.advance(5)
+            inner.describe("12 fps")
+        progress.note("one [skipped]")
+        outer.advance()
+    progress.note("after")
+    text = out.getvalue()
+    for part in ("outer [bold]", "1 steps", "inner", "5 images", "12 fps", "one [skipped]"):
+        assert part in text
+    assert text.endswith("after\n")
+
+
+def test_live_display_closes_when_a_task_fails():
+    out = io.StringIO()
+    progress = LiveProgress(out)
+    with pytest.raises(ZeroDivisionError), progress.task("a"):
+        raise ZeroDivisionError
+    progress.note("still here")
+    assert out.getvalue().endswith("still here\n")
