@@ -94,8 +94,11 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
 
 
 def _profile(config: EvaluateConfig) -> Profile:
-    given = {"threshold": config.conf, "iou": config.iou}
-    return replace(EVALUATION, **{key: value for key, value in given.items() if value is not None})
+    return replace(
+        EVALUATION,
+        threshold=EVALUATION.threshold if config.conf is None else config.conf,
+        iou=EVALUATION.iou if config.iou is None else config.iou,
+    )
 
 
 def _used(profile: Profile) -> ProfileUsed:

@@ -1,0 +1,76 @@
+"""Percentiles, summaries and bootstrap intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgecv_cli.core.measurement import (
+    bootstrap_interval,
+    bootstrap_ratio,
+    paired_ratio,
+    percentile,
+    summarise_ns,
+)
+
+
+def test_percentiles_interpolate_linearly():
+    assert percentile([1, 2, 3, 4, 5], 50) == 3
+    assert percentile([1, 2], 75) == pytest.approx(1.75)
+    assert percentile([7], 99) == 7
+
+
+def test_no_samples_have_no_percentile():
+    with pytest.raises(ValueError, match="no samples"):
+        percentile([], 50)
+
+
+def test_a_summary_is_in_milliseconds():
+    summary = summarise_ns([n * 1_000_000 for n in range(1, 102)])
+
+    assert (summary.p50_ms, summary.p90_ms, summary.p95_ms, summary.p99_ms) == pytest.approx(
+        (51, 91, 96, 100)
+    )
+    assert summary.mean_ms == pytest.approx(51)
+    assert summary.samples == 101
+    assert summary.spread == pytest.approx(50 / 51)
+
+
+def test_an_interval_leaves_out_undefined_resamples():
+    values = np.array([np.nan, *np.linspace(0, 1, 1001), np.nan])
+
+    interval = bootstrap_interval(values, level=0.9)
+
+    assert (interval.low, interval.high) == pytest.approx((0.05, 0.95))
+    assert (interval.resamples, interval.level) == (1001, 0.9)
+
+
+def test_a_ratio_is_taken_within_pairs():
+    disturbed = np.array([1.0, 5.0, 1.0, 20.0, 3.0])
+
+    assert paired_ratio(list(2 * disturbed), list(disturbed)) == pytest.approx(2)
+    interval = bootstrap_ratio(list(2 * disturbed), list(disturbed), seed=0)
+    assert (interval.low, interval.high) == pytest.approx((2, 2))
+
+
+def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(200):
+        a, b = 1.5 * rng.lognormal(0, 0.1, 25), rng.lognormal(0, 0.1, 25)
+        interval = bootstrap_ratio(a, b, seed=seed, resamples=400)
+        covered += interval.low <= 1.5 <= interval.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_the_interval_depends_on_the_seed_alone():
+    a, b = [1.0, 2.0, 3.0, 4.5, 2.5], [1.1, 1.9, 3.5, 4.0, 2.0]
+
+    assert bootstrap_ratio(a, b, seed=1) == bootstrap_ratio(a, b, seed=1)
+    assert bootstrap_ratio(a, b, seed=1).resamples == 2000
+
+
+@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([], [])])
+def test_ratios_need_pairs(a, b):
+    with pytest.raises(ValueError, match="pairs"):
+        paired_ratio(a, b)
