@@ -86,8 +86,8 @@ def _imperfect(
             shown = kind if rng.random() < 0.85 else rng.integers(1, classes + 1)
             moved = box + rng.normal(0, 6, 4)
             rows.append((*moved[:2], *np.maximum(moved[2:], moved[:2] + 1), _score(rng), shown - 1))
-    for box in _boxes(rng, int(rng.integers(0, 4))):
-        rows.append((*box, _score(rng), rng.integers(0, classes)))
+    ghosts = _boxes(rng, int(rng.integers(0, 4)))
+    rows += [(*box, _score(rng), rng.integers(0, classes)) for box in ghosts]
     return detections(rows)
 
 

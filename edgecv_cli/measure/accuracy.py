@@ -88,14 +88,14 @@ def evaluate_detections(
             remedy="give more images, or annotations that belong to them",
         )
     weights = multiplicities(images, resamples=resamples, seed=seed)
-    resampled = mean_average_precision(figures.matches, weights)
+    resampled = mean_average_precision(figures.matches, weights) if resamples else np.zeros(0)
     return AccuracyResult(
         map=_mean(figures.precision),
         map50=_mean(figures.precision[_IOU50]),
         map75=_mean(figures.precision[_IOU75]),
         per_class=_per_class(figures, dataset.categories),
         images=images,
-        interval=bootstrap_interval(resampled) if images > 1 else None,
+        interval=bootstrap_interval(resampled) if images > 1 and resamples else None,
         unmapped=sum(_unmapped(found, class_map) for found in detections),
         resampled=resampled,
         pairing=digest_key(

@@ -32,16 +32,20 @@ def natural_pictures(count: int, size: tuple[int, int], seed: int) -> NDArray[np
         uint8 [count, height, width, 3].
     """
     rng = np.random.default_rng(seed)
-    height, width = size
-    distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    distance[0, 0] = np.inf  # the mean is set below
-    noise = rng.standard_normal((count, 4, height, width))
-    fields = np.fft.irfft2(np.fft.rfft2(noise) / distance, s=(height, width))
-    fields /= np.maximum(fields.std(axis=(2, 3), keepdims=True), 1e-9)
-    mixed = fields[:, :1] * (1 - _COLOUR) + fields[:, 1:] * _COLOUR
-    mixed /= np.hypot(1 - _COLOUR, _COLOUR)
-    pictures = np.clip(_MEAN + _DEVIATION * mixed, 0, 255).round().astype(np.uint8)
-    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))
+    distance = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None, :])
+    distance[0, 0] = np.inf  # the mean is set apart
+    return np.stack([_picture(rng, distance, size) for _ in range(count)])
+
+
+def _picture(
+    rng: np.random.Generator, distance: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    noise = rng.standard_normal((4, *size))
+    fields = np.fft.irfft2(np.fft.rfft2(noise) / distance, s=size)
+    fields /= np.maximum(fields.std(axis=(1, 2), keepdims=True), 1e-9)
+    mixed = fields[:1] * (1 - _COLOUR) + fields[1:] * _COLOUR
+    mixed *= _DEVIATION / np.hypot(1 - _COLOUR, _COLOUR)
+    return np.clip(_MEAN + mixed, 0, 255).round().astype(np.uint8).transpose(1, 2, 0)
 
 
 def network_feeds(

@@ -14,10 +14,9 @@ def micro_f1(reference, candidate, threshold):
     """Per image [(box, score, class)]; returns (f1 or None, matched, missed, extra)."""
     matched = missed = extra = 0
     for truth, found in zip(reference, candidate, strict=True):
-        truth = [row for row in truth if row[1] >= threshold]
-        found = sorted((row for row in found if row[1] >= threshold), key=lambda row: -row[1])
-        left = list(truth)
-        for box, score, kind in found:
+        left = [row for row in truth if row[1] >= threshold]
+        above = [row for row in found if row[1] >= threshold]
+        for box, score, kind in sorted(above, key=lambda row: -row[1]):
             best = None
             for row in left:
                 if row[2] != kind or overlap(box, row[0]) < 0.5:

@@ -65,8 +65,7 @@ def _image_answers(objects, boxes, iou_threshold):
             answers.append((score, "right"))
             continue
         on_crowd = any(
-            crowd and crowd_overlap(box, other) >= iou_threshold - 1e-10
-            for other, crowd in objects
+            crowd and crowd_overlap(box, other) >= iou_threshold - 1e-10 for other, crowd in objects
         )
         answers.append((score, "ignored" if on_crowd else "wrong"))
     return answers

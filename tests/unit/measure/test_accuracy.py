@@ -72,9 +72,7 @@ def test_classes_without_a_category_are_dropped_and_counted():
 
 def test_images_without_objects_are_no_basis():
     with pytest.raises(DataError, match="labelled object"):
-        evaluate_detections(
-            dataset([[]], [[]], names={1: "cat"}), [Detections.empty()], CLASS_MAP
-        )
+        evaluate_detections(dataset([[]], [[]], names={1: "cat"}), [Detections.empty()], CLASS_MAP)
 
 
 def test_detections_must_cover_the_images():
@@ -158,8 +156,6 @@ def test_nothing_can_be_lost_by_a_baseline_that_finds_nothing():
 
 
 def test_a_drop_on_a_single_image_has_no_interval():
-    result = evaluate_detections(
-        dataset([[BOX]], [[1]]), [detections([(*BOX, 0.9, 0)])], CLASS_MAP
-    )
+    result = evaluate_detections(dataset([[BOX]], [[1]]), [detections([(*BOX, 0.9, 0)])], CLASS_MAP)
 
     assert paired_drop(result, result).points is None

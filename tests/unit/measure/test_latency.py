@@ -1,0 +1,259 @@
+"""Benchmarks with children that only pretend to take time."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import (
+    ChildFailureError,
+    InterruptedByUser,
+    ModelError,
+    UsageError,
+)
+from edgecv_cli.measure.latency import BenchRow, benchmark, compare_speed, row_labels
+
+MS = 1_000_000
+
+
+class World:
+    """Children whose inferences take what the script says; records who was asked what."""
+
+    def __init__(self, **ns):
+        self.ns = ns
+        self.calls = []
+        self.open = set()
+        self.failures = {}
+        self.drift = 1.0
+
+    def start(self, row):
+        return self._child(row.model.stem)
+
+    @contextmanager
+    def _child(self, name):
+        self.open.add(name)
+        try:
+            yield Stub(self, name)
+        finally:
+            self.open.discard(name)
+
+
+class Stub:
+    def __init__(self, world, name):
+        self.world, self.name, self.blocks = world, name, 0
+
+    def call(self, method, payload, timeout=None):
+        self.world.calls.append((self.name, method, payload))
+        self.blocks += method == "block"
+        failure = self.world.failures.get((self.name, method))
+        if failure is not None and self.blocks > failure[0]:
+            raise failure[1]
+        if method == "open":
+            return {"load_ns": 50 * MS, "first_ns": 30 * MS}
+        if method == "memory":
+            return {"peak_rss_bytes": 1000}
+        # Every block finds the machine a little slower: what a ratio must not see.
+        self.world.drift *= 1.001
+        return {"ns": [round(self.world.ns[self.name] * self.world.drift)] * payload["count"]}
+
+
+def crash():
+    return ChildFailureError(
+        "timing b: the process crashed with SIGSEGV", remedy="try", reason="crashed", signal=11
+    )
+
+
+def rows(*names):
+    return [BenchRow(Path(f"{name}.onnx")) for name in names]
+
+
+def test_ratios_say_how_many_times_faster_the_second_is():
+    world = World(a=20 * MS, b=10 * MS)
+
+    result = benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+
+    (ratio,) = result.ratios
+    assert (ratio.a, ratio.b) == ("a.onnx", "b.onnx")
+    assert ratio.ratio == pytest.approx(2, rel=0.005)
+    assert ratio.low <= ratio.ratio <= ratio.high
+    assert ratio.low > 1.98
+
+
+def test_rows_are_reported_in_the_order_that_was_asked_for():
+    world = World(a=20 * MS, b=10 * MS)
+
+    result = benchmark(rows("b", "a"), duration_s=2, context=Context(), start=world.start)
+
+    fast, slow = result.runs
+    assert (fast.model, slow.model) == ("b.onnx", "a.onnx")
+    assert fast.p50_ms == pytest.approx(10, rel=0.1)
+    assert slow.p50_ms == pytest.approx(20, rel=0.1)
+    assert fast.fps == pytest.approx(1000 / fast.mean_ms)
+    assert (fast.load_ms, fast.first_inference_ms, fast.peak_rss_bytes) == (50, 30, 1000)
+    assert fast.samples == 10 * 20
+    assert fast.rounds == result.rounds == 10
+
+
+def test_blocks_are_interleaved_one_child_at_a_time():
+    world = World(a=20 * MS, b=20 * MS)
+    benchmark(rows("a", "b"), duration_s=4, context=Context(), start=world.start)
+
+    measured = [name for name, method, _ in world.calls if method == "block"][-40:]
+    pairs = [tuple(measured[i : i + 2]) for i in range(0, 40, 2)]
+    assert set(pairs) == {("a", "b"), ("b", "a")}
+
+
+def test_the_order_depends_on_the_seed_alone():
+    def order(seed):
+        world = World(a=20 * MS, b=20 * MS, c=20 * MS)
+        benchmark(rows("a", "b", "c"), duration_s=2, context=Context(seed=seed), start=world.start)
+        return [name for name, method, _ in world.calls if method == "block"]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+@pytest.mark.parametrize(("method", "after"), [("open", -1), ("block", 1), ("block", 9)])
+def test_a_failing_child_becomes_an_error_row_and_the_rest_goes_on(method, after):
+    world = World(a=20 * MS, b=10 * MS, c=40 * MS)
+    world.failures["b", method] = (after, crash())
+
+    result = benchmark(rows("a", "b", "c"), duration_s=2, context=Context(), start=world.start)
+
+    assert [run.error is None for run in result.runs] == [True, False, True]
+    broken = result.runs[1]
+    assert broken.error == "crashed: timing b: the process crashed with SIGSEGV"
+    assert broken.p50_ms is None
+    assert [ratio.b for ratio in result.ratios] == ["c.onnx"]
+    assert not world.open
+
+
+def test_without_its_baseline_nothing_has_a_ratio():
+    world = World(a=20 * MS, b=10 * MS)
+    world.failures["a", "block"] = (0, crash())
+
+    result = benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+
+    assert result.ratios == ()
+    assert result.runs[1].p50_ms is not None
+
+
+def test_if_nothing_can_be_timed_the_first_failure_is_raised():
+    world = World(a=20 * MS)
+    world.failures["a", "open"] = (-1, ModelError("a.onnx is broken", remedy="export it again"))
+
+    with pytest.raises(ModelError, match="broken"):
+        benchmark(rows("a"), duration_s=2, context=Context(), start=world.start)
+    assert not world.open
+
+
+def test_wrong_usage_ends_the_whole_benchmark():
+    world = World(a=20 * MS, b=20 * MS)
+    world.failures["b", "open"] = (-1, UsageError("there is no engine 'x'", remedy="use another"))
+
+    with pytest.raises(UsageError):
+        benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+    assert not world.open
+
+
+def test_an_interrupt_ends_the_children():
+    world = World(a=20 * MS, b=20 * MS)
+    context = Context()
+    context.cancel.set()
+
+    with pytest.raises(InterruptedByUser):
+        benchmark(rows("a", "b"), duration_s=2, context=context, start=world.start)
+    assert not world.open
+
+
+def test_losing_the_child_after_the_last_round_loses_only_its_memory():
+    world = World(a=20 * MS, b=20 * MS)
+    world.failures["b", "memory"] = (-1, crash())
+
+    result = benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+
+    assert result.runs[1].error is None
+    assert result.runs[1].peak_rss_bytes is None
+    assert result.runs[1].p50_ms is not None
+
+
+def test_what_makes_figures_uncertain_is_said():
+    class Restless(Stub):
+        def call(self, method, payload, timeout=None):
+            if method == "block":
+                self.blocks += 1
+                scale = 2 ** (self.blocks % 16)
+                return {"ns": [10 * MS * scale] * payload["count"]}
+            return super().call(method, payload, timeout)
+
+    world = World()
+
+    @contextmanager
+    def start(row):
+        yield Restless(world, row.model.stem)
+
+    result = benchmark(
+        [BenchRow(Path("a.onnx"), threads=4096)], duration_s=2, context=Context(), start=start
+    )
+
+    said = "\n".join(result.warnings)
+    assert "4096 threads share" in said
+    assert "not steady after 12 blocks" in said
+    assert "a.onnx: spread" in said
+
+
+def test_too_few_samples_for_p99_are_said():
+    world = World(a=400 * MS)
+    result = benchmark(rows("a"), duration_s=2, context=Context(), start=world.start)
+
+    assert any("with 5 samples, p99" in warning for warning in result.warnings)
+
+
+def test_a_speed_up_is_the_baselines_time_over_the_candidates():
+    world = World(a=30 * MS, b=10 * MS)
+
+    speed = compare_speed(
+        Path("a.onnx"),
+        Path("b.onnx"),
+        engine="onnxruntime",
+        threads=1,
+        seconds=4,
+        context=Context(),
+        start=world.start,
+    )
+
+    assert speed.ratio == pytest.approx(3, rel=0.01)
+    assert speed.low <= speed.ratio <= speed.high
+    assert speed.rounds == 10
+    assert speed.candidate.p50_ms == pytest.approx(10, rel=0.1)
+    assert speed.baseline.samples == 10 * round(200 / 30)
+
+
+def test_a_speed_up_needs_both():
+    world = World(a=30 * MS, b=10 * MS)
+    world.failures["b", "block"] = (5, crash())
+
+    with pytest.raises(ChildFailureError):
+        compare_speed(
+            Path("a.onnx"),
+            Path("b.onnx"),
+            engine="onnxruntime",
+            threads=None,
+            seconds=4,
+            context=Context(),
+            start=world.start,
+        )
+
+
+def test_rows_are_named_apart():
+    a, b = Path("a.onnx"), Path("b.onnx")
+
+    assert row_labels([BenchRow(a), BenchRow(b)]) == ("a.onnx", "b.onnx")
+    assert row_labels([BenchRow(a), BenchRow(a)]) == ("a.onnx#1", "a.onnx#2")
+    assert row_labels([BenchRow(a), BenchRow(a, "openvino")]) == (
+        "a.onnx@onnxruntime",
+        "a.onnx@openvino",
+    )

@@ -1,0 +1,56 @@
+"""The child's side of a benchmark, on a tiny network."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from models import yolov8
+
+from edgecv_cli.core.errors import EngineError, ModelError, UsageError
+from edgecv_cli.measure.latency_service import LatencyService
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "tiny.onnx"
+    onnx.save(yolov8(), path)
+    return path
+
+
+def opening(model, **changes):
+    payload = {"model": str(model), "engine": "onnxruntime", "threads": 1, "seed": 0}
+    return {**payload, "input": None, "input_size": None, **changes}
+
+
+def test_a_model_is_loaded_and_timed_in_blocks(model):
+    service = LatencyService()
+
+    opened = service.call("open", opening(model))
+    block = service.call("block", {"count": 7})
+
+    assert opened["load_ns"] > 0
+    assert opened["first_ns"] > 0
+    assert len(block["ns"]) == 7
+    assert all(isinstance(ns, int) and ns > 0 for ns in block["ns"])
+    assert service.call("memory", {})["peak_rss_bytes"] > 2**20
+
+
+def test_a_block_needs_a_model():
+    with pytest.raises(EngineError, match="no model"):
+        LatencyService().call("block", {"count": 1})
+
+
+def test_an_unknown_method_is_a_bug():
+    with pytest.raises(ValueError, match="no method 'dance'"):
+        LatencyService().call("dance", {})
+
+
+def test_what_the_engine_refuses_stays_in_words(model, tmp_path):
+    with pytest.raises(UsageError, match="no engine 'abacus'"):
+        LatencyService().call("open", opening(model, engine="abacus"))
+    with pytest.raises(ModelError, match="does not exist"):
+        LatencyService().call("open", opening(tmp_path / "absent.onnx"))
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(EngineError, match=r"can't load"):
+        LatencyService().call("open", opening(broken))
