@@ -57,18 +57,30 @@ def summarise_ns(samples: ArrayLike) -> LatencySummary:
     )
 
 
-def bootstrap_interval(statistics: NDArray[np.float64], *, level: float = 0.95) -> Interval:
+def bootstrap_interval(
+    statistics: NDArray[np.float64], *, point: float | None = None, level: float = 0.95
+) -> Interval:
     """Return the percentile interval of resampled statistics; NaN marks an undefined resample.
+
+    Args:
+        statistics: float64 [resamples].
+        point: the statistic of the sample itself. If given, the resamples are moved to have
+            it as their mean: a statistic such as mAP is biased under resampling (a set of
+            images drawn with repeats holds fewer rare classes), and an interval that leaves
+            out its own point estimate would say nothing.
+        level: how much of the resampled statistics the interval holds.
 
     Raises:
         ValueError: no resample is defined.
     """
     defined = statistics[~np.isnan(statistics)]
     tail = (1 - level) / 2 * 100
+    shift = 0.0 if point is None or not defined.size else point - float(defined.mean())
     return Interval(
-        low=percentile(defined, tail),
-        high=percentile(defined, 100 - tail),
+        low=percentile(defined, tail) + shift,
+        high=percentile(defined, 100 - tail) + shift,
         level=level,
+        method="bootstrap" if point is None else "bootstrap, bias removed",
         resamples=int(defined.size),
     )
 

@@ -134,8 +134,8 @@ def paired_drop(baseline: AccuracyResult, candidate: AccuracyResult) -> PairedDr
     )
     return PairedDrop(
         drop=drop,
-        points=bootstrap_interval(100 * difference),
-        relative=bootstrap_interval(share),
+        points=bootstrap_interval(100 * difference, point=drop.points),
+        relative=bootstrap_interval(share, point=drop.relative),
     )
 
 

@@ -45,6 +45,20 @@ def test_an_interval_leaves_out_undefined_resamples():
     assert (interval.resamples, interval.level) == (1001, 0.9)
 
 
+def test_an_interval_around_a_point_drops_the_bias_of_resampling():
+    values = np.linspace(0.5, 0.7, 1001)
+
+    interval = bootstrap_interval(values, point=0.5)
+
+    assert (interval.low, interval.high) == pytest.approx((0.405, 0.595))
+    assert interval.method == "bootstrap, bias removed"
+
+
+def test_no_defined_resample_is_no_interval():
+    with pytest.raises(ValueError, match="no samples"):
+        bootstrap_interval(np.full(3, np.nan), point=0.5)
+
+
 def test_a_ratio_is_taken_within_pairs():
     disturbed = np.array([1.0, 5.0, 1.0, 20.0, 3.0])
 
