@@ -76,7 +76,9 @@ class Letterbox:
         if image.shape != (*self.source, 3) or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {(*self.source, 3)}, got {image.dtype} {image.shape}")
         if out.shape != (3, *self.input.size) or out.dtype != np.float32:
-            raise ValueError(f"expected float32 {(3, *self.input.size)}, got {out.dtype} {out.shape}")
+            raise ValueError(
+                f"expected float32 {(3, *self.input.size)}, got {out.dtype} {out.shape}"
+            )
         tables = _tables(self.input)
         self._fill_borders(out, tables[:, self.input.pad])
         library = cv2()

@@ -26,9 +26,7 @@ class Profile:
     multi_label: bool
 
 
-EVALUATION = Profile(
-    threshold=0.01, iou=0.65, candidates=3000, detections=100, multi_label=True
-)
+EVALUATION = Profile(threshold=0.01, iou=0.65, candidates=3000, detections=100, multi_label=True)
 
 
 def detection_profile(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Family = Literal["yolov8", "yolox", "ssd"]
 Resize = Literal["letterbox", "letterbox-topleft", "stretch"]
 BoxLayout = Literal["xyxy", "yxyx", "cxcywh"]
+Activation = Literal["none", "sigmoid", "softmax"]
 
 
 class _Frozen(BaseModel):
@@ -63,7 +64,16 @@ class OutputSpec(_Frozen):
 
 
 class DetectorSpec(_Frozen):
-    """A detector, complete enough to be decoded without its original graph."""
+    """A detector, complete enough to be decoded without its original graph.
+
+    Attributes:
+        classes: names by class index; where the scores have a background column, it is
+            one of them, at index ``background``.
+        boxes: the layout of decoded boxes; ``normalized``: 0..1 instead of input pixels.
+        decoded: false where boxes are cell offsets and log sizes that still need the grid.
+        strides: input pixels per cell, in the order in which the levels follow each other.
+        activations: what must still be applied to the scores.
+    """
 
     version: Literal[1] = 1
     family: Family
@@ -72,9 +82,10 @@ class DetectorSpec(_Frozen):
     classes: tuple[str, ...] = Field(min_length=1)
     boxes: BoxLayout
     normalized: bool = False
+    decoded: bool = True
     strides: tuple[int, ...] = ()
     background: int | None = None
-    activations: Literal["none", "sigmoid", "softmax"] = "none"
+    activations: Activation = "none"
     score_threshold: float = Field(0.25, ge=0, le=1)
     nms_iou: float = Field(0.65, gt=0, le=1)
 

@@ -1,1 +1,34 @@
+"""The detector families that are recognised and decoded."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.heads.base import Decoder, Head, Reading
+from edgecv_cli.detector.heads.ssd import Ssd
+from edgecv_cli.detector.heads.yolov8 import YoloV8
+from edgecv_cli.detector.heads.yolox import YoloX
+from edgecv_cli.detector.spec import DetectorSpec
+
+__all__ = ["HEADS", "Decoder", "Head", "Reading", "build_decoder", "head_of"]
+
+HEADS: tuple[Head, ...] = (YoloV8(), YoloX(), Ssd())
+
+
+def head_of(family: str) -> Head:
+    """Return the head of a family (KeyError if there is none: specs are validated before)."""
+    return {head.family: head for head in HEADS}[family]
+
+
+def build_decoder(spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> Decoder:
+    """Return the decoder that a spec asks for.
+
+    Args:
+        spec: a detector's spec.
+        outputs: the outputs of the network that runs, which must fit it.
+
+    Raises:
+        ModelError: the outputs contradict the spec.
+    """
+    return head_of(spec.family).decoder(spec, outputs)

@@ -1,0 +1,67 @@
+"""The cells of feature maps at several strides, in the order in which outputs list them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from edgecv_cli.core.boxes import FloatArray
+
+_USUAL = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (16,), (8,), (32,))
+
+
+def cell_count(size: tuple[int, int], strides: Sequence[int]) -> int:
+    """Return how many cells maps of these strides have for an input of [height, width]."""
+    return sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides)
+
+
+def grid(size: tuple[int, int], strides: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Return each cell's index and stride.
+
+    Returns:
+        float32 [N, 2] as (x, y), x varying fastest, levels in the order of ``strides``; and
+        float32 [N, 1].
+    """
+    cells, widths = [], []
+    for stride in strides:
+        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+        y, x = np.divmod(np.arange(rows * columns), columns)
+        cells.append(np.stack([x, y], axis=1))
+        widths.append(np.full((rows * columns, 1), stride))
+    return (
+        np.concatenate(cells).astype(np.float32),
+        np.concatenate(widths).astype(np.float32),
+    )
+
+
+def head_strides(heads: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> dict[str, int]:
+    """Return the stride of every head that is a map [1, C, h, w] of an input of ``size``."""
+    strides = {}
+    for name, shape in heads.items():
+        if len(shape) != 4 or min(shape[2:]) < 1:
+            continue
+        for stride in {round(size[0] / shape[2]), round(size[1] / shape[3])} - {0}:
+            if shape[2:] == (-(-size[0] // stride), -(-size[1] // stride)):
+                strides[name] = stride
+    return strides
+
+
+def matching_strides(
+    count: int, size: tuple[int, int], found: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """Yield rising sets of strides whose cells number ``count``.
+
+    Args:
+        count: candidates of an output.
+        size: [height, width] of the input.
+        found: strides of the heads; where they are unknown, the usual ones are tried.
+    """
+    known = sorted(set(found))[:8]
+    options = [
+        chosen for length in range(len(known), 0, -1) for chosen in combinations(known, length)
+    ]
+    for strides in options or _USUAL:
+        if cell_count(size, strides) == count:
+            yield strides

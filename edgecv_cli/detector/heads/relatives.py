@@ -1,0 +1,62 @@
+"""Networks that look like detectors and are something else: named, and refused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.detector.heads.views import GridView
+from edgecv_cli.detector.probing import shapes_of
+from edgecv_cli.graph.facts import GraphFacts
+
+_REMEDY = "export the detection model of the family (task detect): edgecv reads boxes and classes"
+
+TASKS = {
+    "segment": "a segmentation model",
+    "pose": "a pose model",
+    "obb": "a model of oriented boxes",
+    "classify": "an image classifier",
+}
+
+
+def refuse(what: str, seen: str) -> UnrecognisedError:
+    """Return the refusal of a network that is ``what``, because of what was ``seen``."""
+    return UnrecognisedError(f"the model looks like {what}: {seen}", remedy=_REMEDY)
+
+
+def refuse_classifier(facts: GraphFacts) -> None:
+    """Refuse a network whose only output is one vector of scores.
+
+    Raises:
+        UnrecognisedError: it is one.
+    """
+    shapes = shapes_of(facts)
+    if len(shapes) != 1:
+        return
+    (name, shape), *_ = shapes.items()
+    vector = [size for size in shape[1:] if size != 1]
+    if len(shape) >= 2 and len(vector) == 1 and vector[0] is not None:
+        raise refuse(TASKS["classify"], f"its only output '{name}' is {vector[0]} scores an image")
+
+
+def refuse_relative(view: GridView, facts: GraphFacts, classes: int) -> None:
+    """Refuse a YOLOv8-like output that has channels beyond boxes and ``classes`` scores.
+
+    Raises:
+        UnrecognisedError: they are mask coefficients, key points or an angle.
+    """
+    assert view.channels is not None
+    extra = view.count - 4 - classes
+    after = f"{extra} channels follow 4 of boxes and {classes} of scores in '{view.output}'"
+    for name, shape in shapes_of(facts).items():
+        if len(shape) == 4 and shape[1] == extra:
+            raise refuse(
+                TASKS["segment"], f"{after}, and output '{name}' holds {extra} mask prototypes"
+            )
+    rest = view.channels.rest[4 + classes :]
+    if extra == 1 and np.ptp(rest) < 1e-3 and view.channels.kind(view.count - 1) == "other":
+        raise refuse(TASKS["obb"], f"{after}, an angle of {rest.mean():.2f} at rest")
+    # points at rest follow the cells: x grows along a row, y down the rows
+    if extra >= 4 and all(np.ptp(row) > view.strides[0] for row in rest[:2]):
+        size = 3 if extra % 3 == 0 else 2
+        raise refuse(TASKS["pose"], f"{after}, {extra // size} key points that follow the cells")

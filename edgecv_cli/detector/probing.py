@@ -1,0 +1,151 @@
+"""What an output's channels are, read from how the decode tail answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.boxes import FloatArray
+from edgecv_cli.detector.candidates import corners
+from edgecv_cli.detector.grid import grid
+from edgecv_cli.detector.spec import BoxLayout
+from edgecv_cli.graph.facts import GraphFacts, TailProbe
+
+Kind = Literal["sigmoid", "linear", "other"]
+Array = NDArray[Any]
+
+LAYOUTS: tuple[BoxLayout, ...] = ("cxcywh", "xyxy", "yxyx")
+_CELL_TOLERANCE = 0.05  # of a cell: far above rounding in fp16, far below half a cell
+_MAX_AXIS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Channels:
+    """One output [1, C, N] or [1, N, C] of the probed tail, laid out as [C, N].
+
+    Attributes:
+        rest, high, low: its values with all heads at 0, +8 and -8.
+        heads: per channel, the heads that move it.
+        columns: per head, the first and last candidate that it moves.
+    """
+
+    rest: Array
+    high: Array
+    low: Array
+    heads: tuple[frozenset[str], ...]
+    columns: dict[str, tuple[int, int]]
+
+    @property
+    def count(self) -> int:
+        """Number of channels."""
+        return len(self.rest)
+
+    def kind(self, channel: int) -> Kind:
+        """Whether a channel is a sigmoid of a head, a head's plain value, or something else."""
+        rest, high, low = self.rest[channel], self.high[channel], self.low[channel]
+        if np.abs(rest - 0.5).max() < 0.05 and high.min() > 0.9 and low.max() < 0.1:
+            return "sigmoid"
+        spread = max(np.abs(rest).max(), np.abs(high - 8).max(), np.abs(low + 8).max())
+        return "linear" if spread < 0.5 else "other"
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kind of every channel."""
+        return tuple(self.kind(channel) for channel in range(self.count))
+
+    def heads_of(self, start: int, stop: int | None = None) -> frozenset[str]:
+        """Return every head that moves a channel of ``start`` to ``stop`` (exclusive)."""
+        return frozenset().union(*self.heads[start:stop])
+
+
+def channels_of(tail: TailProbe, name: str, *, channels_last: bool) -> Channels | None:
+    """Lay one output out by channel; None if it has not three axes with a batch of 1."""
+    rest = tail.rest[name]
+    if rest.ndim != 3 or rest.shape[0] != 1 or max(rest.shape) > _MAX_AXIS or not rest.size:
+        return None
+    if not all(np.isfinite(probe[name]).all() for probe in (tail.rest, tail.low)):
+        return None
+
+    def planes(array: Array) -> Array:
+        return array[0].T if channels_last else array[0]
+
+    touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
+    heads = [
+        frozenset(head for head, mask in touched.items() if mask[channel].any())
+        for channel in range(len(planes(rest)))
+    ]
+    columns = {}
+    for head, mask in touched.items():
+        moved = np.flatnonzero(mask.any(axis=0))
+        if len(moved):
+            columns[head] = (int(moved[0]), int(moved[-1]))
+    return Channels(
+        rest=planes(rest).astype(np.float64),
+        high=planes(tail.high[name]).astype(np.float64),
+        low=planes(tail.low[name]).astype(np.float64),
+        heads=tuple(heads),
+        columns=columns,
+    )
+
+
+def shapes_of(facts: GraphFacts) -> dict[str, tuple[int | None, ...]]:
+    """Return each output's shape: as probed where the tail could be run, else as declared."""
+    if facts.tail is None:
+        return {output.name: output.shape for output in facts.outputs}
+    return {name: tuple(array.shape) for name, array in facts.tail.rest.items()}
+
+
+@dataclass(frozen=True)
+class GridBoxes:
+    """Boxes that at rest sit on the cells of a grid.
+
+    Attributes:
+        layout, normalized: how the four channels say a box.
+        offset: where in its cell a box is centred: 0.5 the middle, 0 the corner.
+        strides: in the order in which the levels follow each other.
+        extent: a box's width at rest in cells, or None if it differs between cells.
+    """
+
+    layout: BoxLayout
+    normalized: bool
+    offset: float
+    strides: tuple[int, ...]
+    extent: float | None
+
+    def evidence(self, size: tuple[int, int]) -> str:
+        """Say what was seen."""
+        where = "the middle" if self.offset else "the corner"
+        unit = "0..1" if self.normalized else f"pixels of {size[0]}x{size[1]}"
+        width = f", {self.extent:.2f} cells wide" if self.extent is not None else ""
+        order = "/".join(str(stride) for stride in self.strides)
+        return (
+            f"with all heads at 0 the boxes sit at {where} of their cells, x varying fastest, "
+            f"strides {order}{width}: decoded {self.layout} in {unit}"
+        )
+
+
+def grid_boxes(rest: Array, strides: tuple[int, ...], size: tuple[int, int]) -> GridBoxes | None:
+    """Work out how boxes at rest [4, N] lie on a grid; None if they don't."""
+    for order in dict.fromkeys((strides, strides[::-1])):
+        cells, steps = grid(size, order)
+        for layout in LAYOUTS:
+            for normalized in (False, True):
+                boxes = corners(rest.T, layout, normalized=normalized, size=size)
+                centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / steps - cells
+                extents = (boxes[:, 2:] - boxes[:, :2]) / steps
+                offset = _offset(centres)
+                if offset is None or extents.min() < -_CELL_TOLERANCE:
+                    continue
+                same = float(np.ptp(extents)) < _CELL_TOLERANCE
+                extent = float(extents.mean()) if same else None
+                return GridBoxes(layout, normalized, offset, order, extent)
+    return None
+
+
+def _offset(centres: FloatArray) -> float | None:
+    for offset in (0.5, 0.0):
+        if np.abs(centres - offset).max() < _CELL_TOLERANCE:
+            return offset
+    return None
