@@ -34,9 +34,7 @@ _WEIGHT_TYPES = {
 _QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 
-def read_facts(
-    model: onnx.ModelProto, *, input_size: tuple[int, int] | None = None
-) -> GraphFacts:
+def read_facts(model: onnx.ModelProto, *, input_size: tuple[int, int] | None = None) -> GraphFacts:
     """Look at a model structurally; nothing is decided by a node's or tensor's name.
 
     Args:

@@ -20,6 +20,7 @@ from edgecv_cli.core.errors import ModelError
 
 METADATA_PREFIX = "edgecv."
 _MAX_BYTES = 2 * 1024**3 - 1  # protobuf's own limit on one message
+_FOUR_BITS = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 _EXPORT_AGAIN = "export the model again, or check that the file was copied whole"
 
 
@@ -102,9 +103,7 @@ def _parse(path: Path) -> onnx.ModelProto:
             )
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(
-            f"'{path}' does not exist", remedy="check the path of the model"
-        ) from None
+        raise ModelError(f"'{path}' does not exist", remedy="check the path of the model") from None
     except OSError as error:
         raise ModelError(
             f"'{path}' can't be read: {error.strerror}", remedy="check the path and its permissions"
@@ -141,16 +140,13 @@ def _check_location(tensor: onnx.TensorProto, path: Path) -> None:
     relative = Path(location)
     if not location or relative.is_absolute() or ".." in relative.parts:
         raise ModelError(
-            f"'{path}': tensor '{tensor.name}' points outside of the model's folder "
-            f"('{location}')",
+            f"'{path}': tensor '{tensor.name}' points outside of the model's folder ('{location}')",
             remedy=beside,
         )
     links = [part for part in (target, *target.parents) if part != path.parent]
     inside = links[: len(relative.parts)]
     if any(part.is_symlink() for part in inside):
-        raise ModelError(
-            f"'{path}': external data '{location}' is a symbolic link", remedy=beside
-        )
+        raise ModelError(f"'{path}': external data '{location}' is a symbolic link", remedy=beside)
     if not target.is_file():
         raise ModelError(
             f"'{path}': external data '{location}' of tensor '{tensor.name}' is missing",
@@ -172,16 +168,13 @@ def _check_location(tensor: onnx.TensorProto, path: Path) -> None:
 
 
 def _byte_size(tensor: onnx.TensorProto) -> int:
-    bits = {
-        onnx.TensorProto.INT4: 4,
-        onnx.TensorProto.UINT4: 4,
-    }.get(tensor.data_type)
-    if bits is None:
-        try:
-            bits = 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        except KeyError:
-            return -1
-    return (math.prod(tensor.dims) * bits + 7) // 8
+    if tensor.data_type in _FOUR_BITS:
+        return (int(math.prod(tensor.dims)) + 1) // 2
+    try:
+        size = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    except KeyError:
+        return -1
+    return int(math.prod(tensor.dims)) * size
 
 
 def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
@@ -204,6 +197,10 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"'{path}' is not a valid ONNX model: {reason}", remedy=_EXPORT_AGAIN) from error
+        raise ModelError(
+            f"'{path}' is not a valid ONNX model: {reason}", remedy=_EXPORT_AGAIN
+        ) from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"'{path}' is damaged: a name is not text", remedy=_EXPORT_AGAIN) from error
+        raise ModelError(
+            f"'{path}' is damaged: a name is not text", remedy=_EXPORT_AGAIN
+        ) from error

@@ -67,7 +67,7 @@ def _convert(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"the model's operator set {opset_of(model)} can't be converted to {MIN_OPSET}: {reason}",
+            f"operator set {opset_of(model)} can't be converted to {MIN_OPSET}: {reason}",
             remedy="export it with opset 13 or later",
         ) from error
     return converted

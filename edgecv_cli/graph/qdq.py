@@ -8,7 +8,8 @@ that its float readers keep full precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,10 +58,10 @@ class LayerWeights:
 def insert_qdq(
     model: onnx.ModelProto,
     *,
-    nodes: Set[str],
+    nodes: AbstractSet[str],
     grids: Mapping[str, Grid],
     weights: Mapping[str, LayerWeights],
-    dropped: Set[str],
+    dropped: AbstractSet[str],
 ) -> onnx.ModelProto:
     """Return a QDQ copy of a normalised model.
 
@@ -107,7 +108,7 @@ class _Writer:
         self._grids = grids
         self._stored: dict[str, ir.Value] = {}
 
-    def quantize(self, value: ir.Value, integer: Set[int]) -> None:
+    def quantize(self, value: ir.Value, integer: AbstractSet[int]) -> None:
         """Put a tensor on its grid for the integer nodes at either end of it."""
         grid = self._grids.get(value.name or "")
         if grid is None:
@@ -122,9 +123,7 @@ class _Writer:
         scale = self._store(f"{name}_scale", np.asarray(grid.scale, np.float32))
         zero = self._store(f"{name}_zero_point", np.asarray(grid.zero_point, np.uint8))
         quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}_q")
-        restore = ir.node(
-            "DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{name}_dq"
-        )
+        restore = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{name}_dq")
         quantize.outputs[0].name = f"{name}_q"
         restored = restore.outputs[0]
         restored.name = f"{name}_dq"
@@ -151,9 +150,7 @@ class _Writer:
         """Replace a layer's float weight and bias by dequantized integers."""
         name = node.outputs[0].name or ""
         scales = self._store(f"{name}_weight_scale", layer.scales)
-        zeros = self._store(
-            f"{name}_weight_zero_point", np.zeros(layer.scales.shape, np.int8)
-        )
+        zeros = self._store(f"{name}_weight_zero_point", np.zeros(layer.scales.shape, np.int8))
         weight = self._store(f"{name}_weight", layer.weight)
         self._feed(node, 1, [weight, scales, zeros], layer.axis, f"{name}_weight_dq")
         if layer.bias is None:

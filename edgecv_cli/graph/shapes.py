@@ -80,9 +80,9 @@ def fixed(model: onnx.ModelProto, input_size: tuple[int, int] | None) -> onnx.Mo
         for dim, size in zip(dims, wanted, strict=True)
         if dim.dim_param and size is not None
     }
-    for dim, size in zip(dims, wanted, strict=True):
-        if size is not None:
-            dim.dim_value = size
+    for dim, known in zip(dims, wanted, strict=True):
+        if known is not None:
+            dim.dim_value = known
     _forget_open_shapes(copy, symbols)
     return copy
 

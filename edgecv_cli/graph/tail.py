@@ -66,14 +66,12 @@ class Constants:
 
     def tensor(self, name: str) -> onnx.TensorProto | None:
         """Return the stored tensor of an initializer or Constant node."""
-        if name in self._stored:
-            return self._stored[name]
+        found: onnx.TensorProto | None = self._stored.get(name)
         node = self._producers.get(name)
-        if node is not None and node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    return attribute.t
-        return None
+        if found is None and node is not None and node.op_type == "Constant":
+            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+            found = values[0] if values else None
+        return found
 
     def value(self, name: str) -> Array | None:
         """Return the stored value as an array, or None."""

@@ -52,13 +52,9 @@ class EdgeDetector:
     ) -> None:
         for name, value in (("confidence", confidence), ("iou", iou)):
             if value is not None and not 0 <= value <= 1:
-                raise UsageError(
-                    f"{name} is {value}", remedy=f"give a {name} between 0 and 1"
-                )
+                raise UsageError(f"{name} is {value}", remedy=f"give a {name} between 0 and 1")
         artifact = Artifact.open(Path(model))
-        recognised = artifact.detector(
-            None if spec is None else Path(spec), input_size=input_size
-        )
+        recognised = artifact.detector(None if spec is None else Path(spec), input_size=input_size)
         self.spec = recognised.spec
         self._predictor = open_predictor(
             artifact,

@@ -32,7 +32,7 @@ class AccuracyResult:
         map50, map75: at one IoU threshold.
         per_class: category name to AP; categories without an object in these images are absent.
         images: how many images were evaluated.
-        interval: bootstrap over images of ``map``; None for a single image.
+        interval: bootstrap over images of ``map``; None for one image or no resamples.
         unmapped: detections of classes that the data has no category for, which count nowhere.
         resampled: float64 [resamples], ``map`` of each resampled image set.
         pairing: digest of what two results must share to be compared image by image.
@@ -72,7 +72,7 @@ def evaluate_detections(
         detections: what was found in each, in the dataset's order.
         class_map: the model's class index to category id.
         seed: of the bootstrap; two results are paired only under the same one.
-        resamples: how many image sets the bootstrap draws.
+        resamples: how many image sets the bootstrap draws; 0 leaves the interval out.
 
     Raises:
         DataError: no image holds an object, so that there is nothing to find.
@@ -87,15 +87,17 @@ def evaluate_detections(
             f"none of the {images} images holds a labelled object",
             remedy="give more images, or annotations that belong to them",
         )
+    point = _mean(figures.precision)
     weights = multiplicities(images, resamples=resamples, seed=seed)
-    resampled = mean_average_precision(figures.matches, weights) if resamples else np.zeros(0)
+    resampled = mean_average_precision(figures.matches, weights)
+    several = images > 1 and resamples > 0
     return AccuracyResult(
-        map=_mean(figures.precision),
+        map=point,
         map50=_mean(figures.precision[_IOU50]),
         map75=_mean(figures.precision[_IOU75]),
         per_class=_per_class(figures, dataset.categories),
         images=images,
-        interval=bootstrap_interval(resampled) if images > 1 and resamples else None,
+        interval=bootstrap_interval(resampled, point=point) if several else None,
         unmapped=sum(_unmapped(found, class_map) for found in detections),
         resampled=resampled,
         pairing=digest_key(
@@ -123,7 +125,7 @@ def paired_drop(baseline: AccuracyResult, candidate: AccuracyResult) -> PairedDr
         )
     lost = baseline.map - candidate.map
     drop = Drop(points=100 * lost, relative=lost / baseline.map)
-    if baseline.images < 2:
+    if baseline.interval is None:
         return PairedDrop(drop=drop)
     difference = baseline.resampled - candidate.resampled
     share = np.divide(

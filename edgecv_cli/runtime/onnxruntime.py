@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,9 @@ _DTYPES = {
 class OnnxRuntimeEngine:
     """The engine that is always there."""
 
-    name: ClassVar[str] = "onnxruntime"
-    extra: ClassVar[str] = ""
-    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
+    name = "onnxruntime"
+    extra = ""
+    formats = frozenset({"onnx"})
 
     def availability(self) -> Availability:
         """Say whether ONNX Runtime is installed, and which devices it offers here."""
@@ -76,9 +76,7 @@ class OnnxRuntimeRunner:
         )
         source: str | bytes = str(artifact.path)
         try:
-            self._session = ort.InferenceSession(
-                source, settings, providers=[_PROVIDERS[device]]
-            )
+            self._session = ort.InferenceSession(source, settings, providers=[_PROVIDERS[device]])
         except Exception as error:
             raise EngineError(
                 f"ONNX Runtime can't load '{artifact.path}': {_first_line(error)}",

@@ -34,16 +34,22 @@ def apply_plan(model: onnx.ModelProto, plan: QuantizePlan) -> onnx.ModelProto:
 
 def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     """Return the integer model from a graph that is normalised already."""
-    missing = [name for name in (*plan.nodes, *plan.layers) if name not in topology.nodes]
+    missing = [name for name in plan.nodes if name not in topology.nodes]
+    missing += [name for name in plan.layers if name not in topology.layers]
+    missing += [
+        layer.data
+        for name, layer in topology.layers.items()
+        if name in plan.layers and layer.data not in plan.grids
+    ]
     if missing:
         raise ConfigError(
             f"the plan names the node '{missing[0]}', which the model lacks",
             remedy="quantize anew with this version of edgecv",
         )
-    weights = {
-        name: store_layer(topology, topology.layers[name], layer, plan.grids[topology.layers[name].data].scale)
-        for name, layer in plan.layers.items()
-    }
+    weights = {}
+    for name, stored in plan.layers.items():
+        layer = topology.layers[name]
+        weights[name] = store_layer(topology, layer, stored, plan.grids[layer.data].scale)
     return insert_qdq(
         topology.model,
         nodes=set(plan.nodes) - set(plan.dropped),

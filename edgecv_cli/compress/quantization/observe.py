@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -96,7 +97,6 @@ def observe(
     feeds: Iterable[Feed],
     *,
     tensors: Sequence[str],
-    input_name: str,
     open_model: Callable[[bytes], Callable[[Feed], list[NDArray[np.float32]]]],
     context: Context,
 ) -> Observations:
@@ -106,7 +106,6 @@ def observe(
         topology: the normalised graph.
         feeds: input tensors, float32 [1, 3, H, W], one image at a time.
         tensors: activation tensors to observe.
-        input_name: the image input.
         open_model: loads serialized ONNX and returns a function from feed to outputs.
         context: cancellation is polled per image.
 
@@ -191,9 +190,7 @@ def _with_observers(
         highs.append(builder.reduce("ReduceMax", name))
         elements = topology.elements(name)
         if elements is None:
-            raise ModelError(
-                f"the size of tensor '{name}' is open", remedy="give --input-size HxW"
-            )
+            raise ModelError(f"the size of tensor '{name}' is open", remedy="give --input-size HxW")
         step = max(1, elements // SAMPLE)
         count = -(-elements // step)
         samples.append(builder.sample(name, step))
@@ -223,7 +220,7 @@ class _Builder:
         self._graph.initializer.append(numpy_helper.from_array(value, name))
         return name
 
-    def _add(self, op: str, inputs: list[str], **attributes: object) -> str:
+    def _add(self, op: str, inputs: list[str], **attributes: Any) -> str:
         name = self._name()
         self._graph.node.append(helper.make_node(op, inputs, [name], **attributes))
         return name
@@ -246,6 +243,4 @@ class _Builder:
 
     def join(self, name: str, parts: list[str]) -> None:
         self._graph.node.append(helper.make_node("Concat", parts, [name], axis=0))
-        self._graph.output.append(
-            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        )
+        self._graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))

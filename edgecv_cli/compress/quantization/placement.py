@@ -116,9 +116,7 @@ def _around_depthwise(topology: Topology) -> frozenset[str]:
     return frozenset(barred)
 
 
-def _connected_glue(
-    topology: Topology, layers: set[str], barred: frozenset[str]
-) -> frozenset[str]:
+def _connected_glue(topology: Topology, layers: set[str], barred: frozenset[str]) -> frozenset[str]:
     """Return the nodes between integer layers that should run in integers too.
 
     A node joins if at least half of what it reads is made by integer nodes (otherwise it would

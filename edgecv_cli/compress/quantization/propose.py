@@ -11,6 +11,7 @@ from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids
 from edgecv_cli.compress.quantization.observe import Observations
 from edgecv_cli.compress.quantization.placement import place
 from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.compress.quantization.weights import bias_shift
 from edgecv_cli.graph.qdq import Grid
 from edgecv_cli.graph.topology import Layer, Topology
@@ -28,27 +29,6 @@ class Recipe:
     def __str__(self) -> str:
         correction = " + bias correction" if self.bias_correction else ""
         return f"{self.placement}, {self.estimator}{correction}"
-
-
-@dataclass(frozen=True)
-class TargetRules:
-    """What a target asks of the integers.
-
-    Attributes:
-        name: target, as ``--target`` names it.
-        weight_bits: bits of dense layers' weights.
-        depthwise_bits: bits of depthwise layers' weights (their kernels add in 32 bits).
-    """
-
-    name: str
-    weight_bits: int
-    depthwise_bits: int
-
-
-TARGETS = {
-    "cpu-x86-vnni": TargetRules("cpu-x86-vnni", 8, 8),
-    "cpu-x86": TargetRules("cpu-x86", 7, 7),
-}
 
 
 def propose(
@@ -82,7 +62,9 @@ def propose(
     for name in placement.nodes:
         layer = topology.layers.get(name)
         if layer is not None:
-            layers[name] = _layer_plan(topology, layer, grids, observed, recipe, rules)
+            layers[name] = _layer_plan(
+                topology, layer, grids=grids, observed=observed, recipe=recipe, rules=rules
+            )
     return QuantizePlan(
         source=source,
         target=rules.name,
@@ -104,12 +86,13 @@ def propose(
 def _layer_plan(
     topology: Topology,
     layer: Layer,
+    *,
     grids: dict[str, Grid],
     observed: Observations,
     recipe: Recipe,
     rules: TargetRules,
 ) -> LayerPlan:
-    plan = LayerPlan(bits=rules.depthwise_bits if layer.depthwise else rules.weight_bits)
+    plan = LayerPlan(bits=8 if rules.weight_bits == 8 else 7)
     means = observed.channel_means.get(layer.data)
     if not recipe.bias_correction or means is None or layer.op != "Conv":
         return plan

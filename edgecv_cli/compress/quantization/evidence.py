@@ -1,0 +1,140 @@
+"""What a search knows of a float model: its graph, its ranges, and what it finds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.compress.quantization.grids import tensors_of
+from edgecv_cli.compress.quantization.observe import Observations, observe
+from edgecv_cli.compress.quantization.placement import distinct_placements, place
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import ModelError
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.topology import Topology
+from edgecv_cli.inference.calibration import CalibrationFeed
+from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
+from edgecv_cli.runtime.opening import open_runner
+
+Feed = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that proposing a plan looks at.
+
+    Attributes:
+        source: content digest of the float model.
+        observed: activation statistics.
+        used, skipped: images that were looked at, and those that could not be decoded.
+        seconds: time that observing took.
+        peak_rss_bytes: largest resident set of this process meanwhile, or None.
+    """
+
+    source: str
+    topology: Topology
+    spec: DetectorSpec
+    input_size: tuple[int, int] | None
+    observed: Observations
+    used: tuple[Path, ...]
+    skipped: tuple[str, ...]
+    seconds: float
+    peak_rss_bytes: int | None
+
+
+def read_topology(artifact: Artifact, input_size: tuple[int, int] | None) -> Topology:
+    """Normalise a float model and analyse it.
+
+    Raises:
+        ModelError: the model is not float32, or has no layer that could run in integers.
+    """
+    precision = artifact.facts(input_size).precision
+    if precision != "fp32":
+        raise ModelError(
+            f"'{artifact.path}' is {precision} already",
+            remedy="quantize the float32 model that it was made from",
+        )
+    topology = Topology.of(normalise(artifact.model, input_size=input_size))
+    if not distinct_placements(topology):
+        raise ModelError(
+            f"'{artifact.path}' has no layer with stored weights that could run in 8 bits",
+            remedy="run `edgecv inspect` to see what the model holds",
+        )
+    return topology
+
+
+def gather(
+    artifact: Artifact,
+    topology: Topology,
+    spec: DetectorSpec,
+    paths: Sequence[Path],
+    *,
+    input_size: tuple[int, int] | None,
+    engine: str,
+    threads: int | None,
+    context: Context,
+) -> Evidence:
+    """Run the calibration images through the float graph once and take its statistics.
+
+    Raises:
+        DataError: no image can be decoded.
+        InterruptedByUser: the run was cancelled.
+    """
+    feed = CalibrationFeed(paths, spec, context)
+    tensors = tensors_of(topology, place(topology, "all").nodes)
+    reset = reset_peak_rss()
+    started = time.perf_counter()
+    with scratch() as folder:
+        observed = observe(
+            topology,
+            feed,
+            tensors=tensors,
+            open_model=_opener(folder, spec, engine, threads),
+            context=context,
+        )
+    return Evidence(
+        source=artifact.content_digest,
+        topology=topology,
+        spec=spec,
+        input_size=input_size,
+        observed=observed,
+        used=tuple(feed.used),
+        skipped=tuple(feed.skipped),
+        seconds=time.perf_counter() - started,
+        peak_rss_bytes=peak_rss_bytes() if reset else None,
+    )
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A private temporary folder, gone afterwards whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="edgecv-") as name:
+        yield Path(name)
+
+
+def _opener(
+    folder: Path, spec: DetectorSpec, engine: str, threads: int | None
+) -> Callable[[bytes], Callable[[Feed], list[Feed]]]:
+    def open_model(data: bytes) -> Callable[[Feed], list[Feed]]:
+        path = folder / "observed.onnx"
+        path.write_bytes(data)
+        runner = open_runner(Artifact.open(path), engine, threads)
+        name = spec.input.name or runner.inputs[0].name
+        order = [value.name for value in runner.outputs]
+
+        def infer(feed: Feed) -> list[Feed]:
+            outputs = runner.infer({name: feed})
+            return [outputs[key] for key in order]
+
+        return infer
+
+    return open_model

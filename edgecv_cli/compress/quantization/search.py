@@ -1,0 +1,252 @@
+"""Search: which placement, which ranges, with or without bias correction.
+
+Candidates are ranked on calibration images, without labels, so that the labelled images that
+the result is reported on had no part in the choice. Ranges and correction are chosen first, on
+one placement; then the placements are compared under them, by damage and by time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.compress.quantization.apply import apply_normalised
+from edgecv_cli.compress.quantization.evidence import Evidence
+from edgecv_cli.compress.quantization.placement import (
+    distinct_placements,
+    integer_share,
+    place,
+)
+from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.quantization.propose import Recipe, propose
+from edgecv_cli.compress.quantization.targets import TargetRules
+from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import UsageError
+from edgecv_cli.detector.profiles import EVALUATION, detection_profile
+from edgecv_cli.graph.io import serialize
+from edgecv_cli.inference.predictor import open_predictor
+from edgecv_cli.measure.lane import BenchRow
+from edgecv_cli.measure.latency import benchmark
+from edgecv_cli.measure.self_map import predict_profiles, self_map, truth_of
+from edgecv_cli.media.dataset import Dataset
+
+RANKING_IMAGES = 32
+_RANKING_SECONDS = 1.5
+_ESTIMATORS = ("mean-minmax", "percentile", "minmax")
+# Candidates within one point of self-mAP are alike in accuracy; time decides between them.
+_ALIKE = 0.01
+Prefer = Literal["accuracy", "balanced", "speed"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the search may choose from; a single value is a decision."""
+
+    placements: tuple[str, ...]
+    estimators: tuple[str, ...]
+    corrections: tuple[bool, ...]
+    percentile: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan with what is known of it so far."""
+
+    recipe: Recipe
+    plan: QuantizePlan
+    share: float
+    self_map: float | None = None
+    speedup: float | None = None
+
+
+def space_of(
+    evidence: Evidence, *, placement: str, estimator: str, correction: str, percentile: float
+) -> Space:
+    """Return the search space that the options leave.
+
+    Raises:
+        UsageError: the placement asked for leaves no layer in integers on this graph.
+    """
+    distinct = distinct_placements(evidence.topology)
+    if placement == "auto":
+        placements = tuple(distinct)
+    else:
+        placements = (placement,)
+        nodes = place(evidence.topology, placement).nodes
+        if integer_share(evidence.topology, nodes) == 0:
+            raise UsageError(
+                f"--placement {placement} leaves no layer of this model in 8 bits",
+                remedy=f"use --placement auto, or one of: {', '.join(distinct)}",
+            )
+    return Space(
+        placements,
+        _ESTIMATORS if estimator == "auto" else (estimator,),
+        {"auto": (False, True), "on": (True,), "off": (False,)}[correction],
+        percentile,
+    )
+
+
+class Search:
+    """Builds, ranks and orders candidates; every model is a file in ``folder``."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        original: Artifact,
+        rules: TargetRules,
+        folder: Path,
+        *,
+        engine: str,
+        threads: int | None,
+        context: Context,
+    ) -> None:
+        self._evidence = evidence
+        self._original = original
+        self._rules = rules
+        self._folder = folder
+        self._engine = engine
+        self._threads = threads
+        self._context = context
+        self._truth: Dataset | None = None
+        self._known: dict[Recipe, Candidate] = {}
+
+    def run(self, space: Space, prefer: Prefer, *, timed: bool) -> list[Candidate]:
+        """Return the candidates, best first; judged by self-mAP and, if ``timed``, by time."""
+        total = len(space.estimators) + len(space.corrections) - 1 + len(space.placements) - 1
+        if total == 1:
+            recipe = Recipe(
+                space.placements[0], space.estimators[0], space.corrections[0], space.percentile
+            )
+            return [self._propose(recipe)]
+        with self._context.progress.task("search", total, "candidate") as task:
+
+            def try_recipe(recipe: Recipe) -> Candidate:
+                fresh = recipe not in self._known
+                candidate = self._rank(recipe)
+                if fresh:
+                    task.advance()
+                task.describe(f"{recipe}: self-mAP {candidate.self_map:.3f}")
+                return candidate
+
+            candidates = self._explore(space, try_recipe)
+        if timed and prefer != "accuracy" and len(candidates) > 1:
+            candidates = self._time(candidates)
+        return order(candidates, prefer)
+
+    def path_of(self, candidate: Candidate) -> Path:
+        """Return the candidate's model file."""
+        index = list(self._known).index(candidate.recipe)
+        return self._folder / f"candidate-{index}.onnx"
+
+    def _explore(self, space: Space, try_recipe: Callable[[Recipe], Candidate]) -> list[Candidate]:
+        base = "last" if "last" in space.placements else space.placements[0]
+        first = space.corrections[0]
+        by_range = [
+            try_recipe(Recipe(base, estimator, first, space.percentile))
+            for estimator in space.estimators
+        ]
+        best = max(by_range, key=_accuracy)
+        by_correction = [
+            try_recipe(replace(best.recipe, bias_correction=correction))
+            for correction in space.corrections
+        ]
+        best = max(by_correction, key=_accuracy)
+        return [
+            try_recipe(replace(best.recipe, placement=placement)) for placement in space.placements
+        ]
+
+    def _propose(self, recipe: Recipe) -> Candidate:
+        if recipe in self._known:
+            return self._known[recipe]
+        evidence = self._evidence
+        plan = propose(
+            evidence.topology,
+            evidence.observed,
+            recipe,
+            self._rules,
+            source=evidence.source,
+            input_size=evidence.input_size,
+        )
+        candidate = Candidate(recipe, plan, integer_share(evidence.topology, plan.nodes))
+        self._known[recipe] = candidate
+        self.path_of(candidate).write_bytes(serialize(apply_normalised(evidence.topology, plan)))
+        return candidate
+
+    def _rank(self, recipe: Recipe) -> Candidate:
+        candidate = self._propose(recipe)
+        if candidate.self_map is None:
+            truth = self._original_truth()
+            paths = [item.path for item in truth.items]
+            found = self._predict(self.path_of(candidate), paths, str(recipe))
+            candidate = replace(candidate, self_map=self_map(truth, found[1]))
+            self._known[recipe] = candidate
+        return candidate
+
+    def _original_truth(self) -> Dataset:
+        if self._truth is None:
+            paths = spread(self._evidence.used, RANKING_IMAGES)
+            found = self._predict(self._original.path, paths, "original")[0]
+            self._truth = truth_of(paths, found, self._evidence.spec.classes)
+        return self._truth
+
+    def _predict(self, path: Path, images: Sequence[Path], name: str) -> list[list[Detections]]:
+        spec = self._evidence.spec
+        predictor = open_predictor(
+            Artifact.open(path), spec, engine=self._engine, threads=self._threads
+        )
+        try:
+            return predict_profiles(
+                predictor,
+                images,
+                (detection_profile(spec), EVALUATION),
+                self._context,
+                name=f"rank {name}",
+            )
+        finally:
+            predictor.close()
+
+    def _time(self, candidates: list[Candidate]) -> list[Candidate]:
+        paths = [self._original.path, *(self.path_of(candidate) for candidate in candidates)]
+        rows = [
+            BenchRow(path, self._engine, self._threads, self._evidence.spec.input) for path in paths
+        ]
+        result = benchmark(rows, duration_s=_RANKING_SECONDS, context=self._context)
+        ratios = {ratio.b: ratio.ratio for ratio in result.ratios}
+        timed = []
+        for candidate in candidates:
+            updated = replace(candidate, speedup=ratios.get(str(self.path_of(candidate))))
+            self._known[candidate.recipe] = updated
+            timed.append(updated)
+        return timed
+
+
+def order(candidates: Sequence[Candidate], prefer: Prefer) -> list[Candidate]:
+    """Return candidates best first, by what the user prefers.
+
+    ``accuracy``: by self-mAP, more integer work first where alike. ``speed``: by time.
+    ``balanced``: those within one point of the best self-mAP by time, then the rest by self-mAP.
+    """
+    by_accuracy = sorted(candidates, key=lambda item: (-_accuracy(item), -item.share))
+    if prefer == "accuracy":
+        return by_accuracy
+    by_time = sorted(candidates, key=lambda item: -(item.speedup or 0.0))
+    if prefer == "speed":
+        return by_time
+    best = _accuracy(by_accuracy[0])
+    alike = [item for item in by_time if _accuracy(item) >= best - _ALIKE]
+    return alike + [item for item in by_accuracy if item not in alike]
+
+
+def spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return ``count`` paths evenly spread over a sequence (all, if there are fewer)."""
+    if len(paths) <= count:
+        return list(paths)
+    return [paths[index * len(paths) // count] for index in range(count)]
+
+
+def _accuracy(candidate: Candidate) -> float:
+    return -1.0 if candidate.self_map is None else candidate.self_map
