@@ -86,6 +86,15 @@ def test_a_single_image_has_no_interval():
     assert result.interval is None
 
 
+def test_no_resamples_are_no_interval():
+    data, found = random_set(1)
+
+    result = evaluate_detections(data, found, CLASS_MAP, resamples=0)
+
+    assert result.interval is None
+    assert paired_drop(result, result).relative is None
+
+
 def test_the_interval_holds_the_point_and_depends_on_the_seed_alone():
     data, found = random_set(1, images=40)
     first, again, other = (
