@@ -1,0 +1,50 @@
+"""What flows from sources through the detector into sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgecv_cli.core.boxes import Detections
+from edgecv_cli.media.images import Image
+from edgecv_cli.media.video import VideoInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture, still or from a video.
+
+    Attributes:
+        source: the file it comes from, as the user would name it.
+        index: its number within that file, from 0; always 0 for a still image.
+        image: BGR uint8 [H, W, 3].
+        timestamp: seconds from the start of the video, None for a still image.
+        video: what the container says, None for a still image.
+    """
+
+    source: str
+    index: int
+    image: Image
+    timestamp: float | None = None
+    video: VideoInfo | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What was found in a frame.
+
+    Attributes:
+        frame: where it was found.
+        detections: boxes in pixels of ``frame.image``, best first.
+        class_names: by the model's class index.
+    """
+
+    frame: Frame
+    detections: Detections
+    class_names: Sequence[str]
+
+    def class_name(self, class_id: int) -> str:
+        """Return a class's name, or its index in words where the model gives no name."""
+        if 0 <= class_id < len(self.class_names):
+            return self.class_names[class_id]
+        return f"class {class_id}"

@@ -1,0 +1,190 @@
+"""From what the user names (images, folders, patterns, videos) to frames."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecv_cli.core.errors import DataError
+from edgecv_cli.inference.frames import Frame
+from edgecv_cli.media.images import IMAGE_SUFFIXES, list_files, read_image
+from edgecv_cli.media.video import VIDEO_SUFFIXES, VideoReader, is_video
+
+_STREAM = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_FEWEST = 0.9  # containers estimate their frame count; more than a tenth short is a broken file
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A source that gave no frames, or fewer than it promised.
+
+    Attributes:
+        source: the file.
+        problem: what is wrong with it.
+    """
+
+    source: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    is_video: bool
+
+
+class FrameSource:
+    """Frames of a list of files, in order; iterate once.
+
+    What can't be decoded is left out and stands in :attr:`skipped`, unless nothing at all can
+    be decoded.
+
+    Attributes:
+        paths: the files, in the order they are read.
+        skipped: grows while frames are read.
+    """
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self._entries = tuple(entries)
+        self.skipped: list[Skipped] = []
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, in the order they are read."""
+        return tuple(entry.path for entry in self._entries)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether still images are among the files."""
+        return any(not entry.is_video for entry in self._entries)
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether videos are among the files."""
+        return any(entry.is_video for entry in self._entries)
+
+    @property
+    def total(self) -> int | None:
+        """How many frames to expect; None with videos, which only estimate it."""
+        return None if self.has_videos else len(self._entries)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames.
+
+        Raises:
+            DataError: not one of the files could be decoded.
+        """
+        given = 0
+        for entry in self._entries:
+            try:
+                for frame in _read(entry, self.skipped):
+                    given += 1
+                    yield frame
+            except DataError as error:
+                self.skipped.append(Skipped(str(entry.path), error.problem))
+        if given == 0 and self.skipped:
+            raise _nothing_decodable(self.skipped)
+
+
+def open_sources(args: Sequence[str]) -> FrameSource:
+    """Find the files that the arguments name.
+
+    Args:
+        args: image or video files, folders (their images and videos, by name), or patterns
+            with ``*``, ``?``, ``[...]`` and ``**`` for any depth.
+
+    Raises:
+        DataError: an argument names nothing, or nothing that can be read.
+    """
+    if not args:
+        raise DataError("no source is named", remedy="name an image, a folder or a video")
+    entries: dict[str, _Entry] = {}
+    for arg in args:
+        for entry in _expand(arg):
+            entries.setdefault(os.path.realpath(entry.path), entry)
+    return FrameSource(tuple(entries.values()))
+
+
+def _expand(arg: str) -> list[_Entry]:
+    path = Path(arg)
+    if path.is_dir():
+        return _known(list_files(path)) or _refuse(
+            f"folder {arg} holds no images or videos", "name a folder that does"
+        )
+    if path.exists():
+        return [_Entry(path, _holds_video(path))]
+    if _STREAM.match(arg) or arg.isdecimal():
+        return _refuse(f"{arg} is a camera or a stream, which detect can't read", "name files")
+    if glob.has_magic(arg):
+        # Path.glob has no absolute patterns and follows no hidden-file rule.
+        names = sorted(glob.glob(arg, recursive=True))  # noqa: PTH207
+        found = [Path(name) for name in names]
+        return _known(path for path in found if path.is_file()) or _refuse(
+            f"the pattern {arg!r} matches no image or video",
+            "check it with ls; ** crosses folders, and quotes keep the shell from expanding it",
+        )
+    return _refuse(f"{arg} does not exist", _nearest(path))
+
+
+def _refuse(problem: str, remedy: str) -> list[_Entry]:
+    raise DataError(problem, remedy=remedy)
+
+
+def _known(paths: Iterator[Path] | Sequence[Path]) -> list[_Entry]:
+    """Keep what its suffix says is an image or a video: folders hold other files too."""
+    wanted = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    return [_Entry(path, _holds_video(path)) for path in paths if path.suffix.lower() in wanted]
+
+
+def _holds_video(path: Path) -> bool:
+    """By content; the suffix decides where the content says nothing, so that errors fit."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(400)
+    except OSError:
+        head = b""
+    return is_video(head) or path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _nearest(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"check the path: the folder {path.parent} does not exist either"
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        names = []
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    if not close:
+        return "name an image, a folder or a video that exists"
+    return "did you mean " + " or ".join(str(path.parent / name) for name in close) + "?"
+
+
+def _read(entry: _Entry, skipped: list[Skipped]) -> Iterator[Frame]:
+    source = str(entry.path)
+    if not entry.is_video:
+        yield Frame(source, 0, read_image(entry.path))
+        return
+    count = 0
+    with VideoReader(entry.path) as reader:
+        for timestamp, image in reader:
+            yield Frame(source, count, image, timestamp, reader.info)
+            count += 1
+        expected = reader.info.frames
+    if expected is not None and count < expected * _FEWEST:
+        problem = f"video {source} ends after {count} of about {expected} frames"
+        skipped.append(Skipped(source, problem))
+
+
+def _nothing_decodable(skipped: Sequence[Skipped]) -> DataError:
+    first = skipped[0].problem
+    if len(skipped) == 1:
+        return DataError(first, remedy="name an image or a video that can be decoded")
+    return DataError(
+        f"none of the {len(skipped)} files can be decoded; the first: {first}",
+        remedy="name images or videos that can be decoded",
+    )
