@@ -152,7 +152,7 @@ class Publication:
             OutputExistsError: such a file stands already and ``force`` was not given, or it
                 is an input.
         """
-        if Path(name).name != name or name == self._target.name:
+        if Path(name).name != name or name in ("", "..", self._target.name):
             raise ValueError(f"{name!r} is no name for a part of {self._target.name}")
         destination = self._target.parent / name
         self._refuse_inputs(destination)
