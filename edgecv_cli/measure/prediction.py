@@ -81,7 +81,7 @@ def evaluate_artifact(
         DataError: classes and categories do not fit, or images can't be read.
         EngineError: the engine can't load or run the model.
     """
-    class_map = map_classes(spec.classes, dataset)
+    class_map = map_classes(spec.classes, dataset, background=spec.background)
     predictor = open_predictor(artifact, spec, engine=engine, threads=threads, profile=profile)
     execution = predictor.runner.execution
     try:

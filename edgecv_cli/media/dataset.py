@@ -141,8 +141,10 @@ def _by_id(categories: dict[int, str]) -> dict[int, str]:
     return dict(sorted(categories.items()))
 
 
-def map_classes(class_names: Sequence[str], dataset: Dataset) -> dict[int, int]:
-    """Return the model's class index -> category id.
+def map_classes(
+    class_names: Sequence[str], dataset: Dataset, *, background: int | None = None
+) -> dict[int, int]:
+    """Return the model's class index -> category id; ``background`` is no object's class.
 
     By name where every category, or every class, finds its partner (case and punctuation do
     not count); else, for a model of 91 classes, the index is the category id; else by count
@@ -157,8 +159,9 @@ def map_classes(class_names: Sequence[str], dataset: Dataset) -> dict[int, int]:
         return named
     if len(class_names) == _COCO91 and all(0 < key < _COCO91 for key in categories):
         return {key: key for key in categories}
-    if len(class_names) == len(categories):
-        return dict(enumerate(categories))
+    objects = [index for index in range(len(class_names)) if index != background]
+    if len(objects) == len(categories):
+        return dict(zip(objects, categories, strict=True))
     strangers = [name for key, name in categories.items() if key not in named.values()]
     raise DataError(
         f"the model's {len(class_names)} classes do not fit the {len(categories)} categories of "
