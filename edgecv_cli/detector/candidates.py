@@ -66,10 +66,10 @@ def corners(
 def detections(boxes: FloatArray, scores: FloatArray, classes: IntArray) -> Detections:
     """Put candidates together without those that have no area or no finite corner."""
     with np.errstate(invalid="ignore"):
-        sound = (np.abs(boxes) < _FAR).all(axis=1)
-        sound &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        inside = (np.abs(boxes) < _FAR).all(axis=1)
+        sound = np.flatnonzero(inside & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
     found = Detections(boxes, scores.astype(np.float32), classes)
-    return found if sound.all() else found.take(sound)
+    return found if len(sound) == len(found) else found.take(sound)
 
 
 def activate(scores: NDArray[Any], activation: Activation) -> FloatArray:

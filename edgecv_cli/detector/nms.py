@@ -69,9 +69,9 @@ def _covers(
 def _settle(covers: BoolArray) -> BoolArray:
     """Which of n boxes in score order greedy suppression keeps; covers is [n, n]."""
     better = np.triu(covers, 1)
-    kept = np.ones(len(covers), np.bool_)
+    kept: BoolArray = np.ones(len(covers), np.bool_)
     while True:
-        settled = ~better[kept].any(axis=0)
+        settled: BoolArray = np.logical_not(better[kept].any(axis=0))
         if np.array_equal(settled, kept):
             return kept
         kept = settled

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv_cli.core.boxes import FloatArray
 from edgecv_cli.detector.candidates import corners
 from edgecv_cli.detector.spec import BoxLayout
 
@@ -80,13 +79,13 @@ def prior_boxes(rest: Array, size: tuple[int, int]) -> PriorBoxes | None:
     )
 
 
-def _distinct(sides: FloatArray) -> int:
+def _distinct(sides: Array) -> int:
     """Count distinct widths and heights [N, 2], rounded to a thousandth of their range."""
     unit = max(float(sides.max()), 1e-9) / 1000
     return sum(len(np.unique(np.round(column / unit))) for column in sides.T)
 
 
-def _moves(values: FloatArray) -> int:
+def _moves(values: Array) -> int:
     """Count how often a value differs from the one before."""
     unit = max(float(np.ptp(values)), 1e-9) / 1e5
     return int((np.abs(np.diff(values)) > unit).sum())

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv_cli.core.boxes import FloatArray
 from edgecv_cli.detector.candidates import corners
 from edgecv_cli.detector.grid import grid
 from edgecv_cli.detector.spec import BoxLayout
@@ -69,7 +68,8 @@ def channels_of(tail: TailProbe, name: str, *, channels_last: bool) -> Channels 
         return None
 
     def planes(array: Array) -> Array:
-        return array[0].T if channels_last else array[0]
+        plane: Array = array[0]
+        return plane.T if channels_last else plane
 
     touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
     heads = [
@@ -144,7 +144,7 @@ def grid_boxes(rest: Array, strides: tuple[int, ...], size: tuple[int, int]) -> 
     return None
 
 
-def _offset(centres: FloatArray) -> float | None:
+def _offset(centres: Array) -> float | None:
     for offset in (0.5, 0.0):
         if np.abs(centres - offset).max() < _CELL_TOLERANCE:
             return offset

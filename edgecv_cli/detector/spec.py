@@ -24,13 +24,13 @@ class InputSpec(_Frozen):
     """
 
     name: str = ""
-    size: tuple[int, int] = Field((640, 640), description="[height, width] in pixels")
+    size: tuple[int, int] = Field(default=(640, 640), description="[height, width] in pixels")
     color: Literal["rgb", "bgr"] = "rgb"
-    scale: float = Field(1.0, gt=0)
+    scale: float = Field(default=1.0, gt=0)
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     resize: Resize = "letterbox"
-    pad: int = Field(114, ge=0, le=255)
+    pad: int = Field(default=114, ge=0, le=255)
     dtype: Literal["float32"] = "float32"
 
     @field_validator("std")
@@ -86,8 +86,8 @@ class DetectorSpec(_Frozen):
     strides: tuple[int, ...] = ()
     background: int | None = None
     activations: Activation = "none"
-    score_threshold: float = Field(0.25, ge=0, le=1)
-    nms_iou: float = Field(0.65, gt=0, le=1)
+    score_threshold: float = Field(default=0.25, ge=0, le=1)
+    nms_iou: float = Field(default=0.65, gt=0, le=1)
 
     def dumps(self) -> str:
         """Return canonical JSON, as stored in an artifact's metadata."""

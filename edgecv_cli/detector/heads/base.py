@@ -23,14 +23,14 @@ class Reading:
         spec: complete, with the family's usual preprocessing.
         confidence: 0..1; 1 leaves nothing to doubt.
         evidence: what was seen, with the numbers.
-        assumed: what a graph can't show.
+        assumed: what a graph can't show, by the spec key that it is about.
         choice: spec keys that tell this reading from its rivals, with their values.
     """
 
     spec: DetectorSpec
     confidence: float
     evidence: tuple[str, ...]
-    assumed: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = field(default_factory=dict)
     choice: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -27,9 +27,9 @@ from edgecv_cli.detector.candidates import (
 from edgecv_cli.detector.classes import BACKGROUND, COCO80, COCO91, default_classes
 from edgecv_cli.detector.heads.base import Decoder, Reading, check_channels, find_output
 from edgecv_cli.detector.heads.views import input_spec, preprocessing_words
-from edgecv_cli.detector.priors import PriorBoxes, prior_boxes
+from edgecv_cli.detector.priors import prior_boxes
 from edgecv_cli.detector.probing import Channels, channels_of, shapes_of
-from edgecv_cli.detector.spec import Activation, DetectorSpec, InputSpec, OutputSpec
+from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.graph.facts import GraphFacts
 
 _SOURCE = "the usual SSD export"
@@ -74,7 +74,8 @@ class Ssd:
         for pair in _pairs(facts):
             names, background, words = _classes(pair.classes, certain=False)
             told = self.defaults.replace(classes=names, background=background)
-            return self._reading(pair, facts, told, 0.5, ("family ssd: as told",), words)
+            evidence = ("family ssd: as told",)
+            return self._reading(pair, facts, told, confidence=0.5, evidence=evidence, words=words)
         raise UnrecognisedError(
             "no two outputs have the shapes [1,N,4] and [1,N,classes] of family ssd",
             remedy="give another `family` in --spec",
@@ -90,7 +91,6 @@ class Ssd:
         return _Decoder(spec)
 
     def _read(self, pair: _Pair, facts: GraphFacts) -> Iterator[Reading]:
-        assert facts.tail is not None or facts.input_size is None
         if facts.tail is None or facts.input_size is None:
             return
         boxes = channels_of(facts.tail, pair.boxes, channels_last=pair.channels_last)
@@ -115,24 +115,27 @@ class Ssd:
             normalized=lattice.normalized,
         )
         if applied != "linear":
-            yield self._reading(pair, facts, told, 0.95, evidence, words)
+            yield self._reading(pair, facts, told, confidence=0.95, evidence=evidence, words=words)
             return
         for activation in ("sigmoid", "softmax"):
             open_reading = told.replace(activations=activation)
-            yield self._reading(pair, facts, open_reading, 0.5, evidence, words)
+            yield self._reading(
+                pair, facts, open_reading, confidence=0.5, evidence=evidence, words=words
+            )
 
     def _reading(
         self,
         pair: _Pair,
         facts: GraphFacts,
         told: DetectorSpec,
+        *,
         confidence: float,
         evidence: tuple[str, ...],
-        words: tuple[str, ...],
+        words: Mapping[str, str],
     ) -> Reading:
         image = input_spec(facts, self.defaults)
         outputs = OutputSpec(boxes=pair.boxes, scores=pair.scores, channels_last=pair.channels_last)
-        assumed = (*preprocessing_words(image, _SOURCE), *words)
+        assumed = {**preprocessing_words(image, _SOURCE), **words}
         choice: dict[str, Any] = {"family": "ssd"}
         if told.activations != "none":
             choice["activations"] = told.activations
@@ -158,7 +161,7 @@ def _pairs(facts: GraphFacts) -> Iterator[_Pair]:
 def _activation(scores: Channels) -> str | None:
     """Return ``sigmoid`` or ``softmax`` where applied, ``linear`` where not, else None."""
     kinds = set(scores.kinds())
-    if kinds == {"sigmoid"} or kinds == {"linear"}:
+    if kinds in ({"sigmoid"}, {"linear"}):
         return str(kinds.pop())
     even = 1 / scores.count
     same = all(np.abs(part - even).max() < 0.01 for part in (scores.rest, scores.high, scores.low))
@@ -173,19 +176,28 @@ def _score_evidence(scores: Channels, applied: str) -> str:
     return f"{seen}: {'sigmoid applied' if applied == 'sigmoid' else 'scores are logits'}"
 
 
-def _classes(count: int, *, certain: bool) -> tuple[tuple[str, ...], int | None, tuple[str, ...]]:
+def _classes(count: int, *, certain: bool) -> tuple[tuple[str, ...], int | None, dict[str, str]]:
     """Return names, the background's index and what that assumes, for ``count`` score columns."""
     if count == len(COCO91):
-        return COCO91, 0, ("class names coco91 with the background at 0, because there are 91",)
+        words = "class names coco91 with the background at 0, because there are 91"
+        return COCO91, 0, {"classes": words}
     if count == len(COCO80) + 1:
         words = "class names coco80 after a background at 0, because there are 81"
-        return (BACKGROUND, *COCO80), 0, (words,)
+        return (BACKGROUND, *COCO80), 0, {"classes": words}
     if count == len(COCO80) and not certain:
-        return COCO80, None, ("class names coco80 and no background, because there are 80",)
+        words = "class names coco80 and no background, because there are 80"
+        return COCO80, None, {"classes": words}
     if count == 1:
-        return default_classes(1)[0], None, ("one class and no background",)
+        return default_classes(1)[0], None, {"background": "one class and no background"}
     names = (BACKGROUND, *(f"class_{index}" for index in range(1, count)))
-    return names, 0, ("class 0 is the background", "class names by number")
+    return (
+        names,
+        0,
+        {
+            "background": "class 0 is the background",
+            "classes": "class names by number",
+        },
+    )
 
 
 class _Decoder:

@@ -103,15 +103,15 @@ def input_spec(facts: GraphFacts, defaults: DetectorSpec) -> InputSpec:
     return InputSpec.model_validate({**defaults.input.model_dump(), **changes})
 
 
-def preprocessing_words(spec: InputSpec, source: str) -> tuple[str, ...]:
-    """Say what of the preprocessing is assumed, and from where."""
+def preprocessing_words(spec: InputSpec, source: str) -> dict[str, str]:
+    """Say what of the preprocessing is assumed, and from where, by spec key."""
     scaled = f"pixels divided by {spec.scale:g}" if spec.scale != 1 else "pixels 0..255 as they are"
     if any(spec.mean) or any(part != 1 for part in spec.std):
         means, stds = (",".join(f"{part:g}" for part in row) for row in (spec.mean, spec.std))
         scaled += f", mean {means}, std {stds}"
     padded = f", pad {spec.pad}" if spec.resize != "stretch" else ""
-    return (
-        f"colour order {spec.color.upper()} ({source})",
-        f"{scaled} ({source})",
-        f"resize {spec.resize}{padded} ({source})",
-    )
+    return {
+        "color": f"colour order {spec.color.upper()} ({source})",
+        "scale": f"{scaled} ({source})",
+        "resize": f"resize {spec.resize}{padded} ({source})",
+    }

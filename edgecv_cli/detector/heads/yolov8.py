@@ -32,7 +32,7 @@ from edgecv_cli.detector.heads.views import (
     input_spec,
     preprocessing_words,
 )
-from edgecv_cli.detector.probing import Channels, GridBoxes, grid_boxes
+from edgecv_cli.detector.probing import Channels, grid_boxes
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.graph.facts import GraphFacts
 
@@ -65,7 +65,9 @@ class YoloV8:
         """Take the first output whose candidates number the cells of the usual strides."""
         for view in grid_views(facts):
             if view.count >= 5:
-                return self._reading(view, facts, None, "none", 0.5, ["family yolov8: as told"])
+                told = self.defaults.replace(strides=view.strides)
+                evidence = ["family yolov8: as told"]
+                return self._reading(view, facts, told, confidence=0.5, evidence=evidence)
         raise UnrecognisedError(
             "no output has the shape [1,4+classes,N] of family yolov8",
             remedy="give another `family` in --spec",
@@ -105,33 +107,34 @@ class YoloV8:
         )
         certain = apart or classes == 1
         confidence = (0.99 if certain else 0.6) - (0.0 if scores == "sigmoid" else 0.2)
-        activation = "none" if scores == "sigmoid" else "sigmoid"
-        return self._reading(view, facts, boxes, activation, confidence, evidence)
+        told = self.defaults.replace(
+            boxes=boxes.layout,
+            normalized=boxes.normalized,
+            strides=boxes.strides,
+            activations="none" if scores == "sigmoid" else "sigmoid",
+        )
+        return self._reading(view, facts, told, confidence=confidence, evidence=evidence)
 
     def _reading(
         self,
         view: GridView,
         facts: GraphFacts,
-        boxes: GridBoxes | None,
-        activation: str,
+        told: DetectorSpec,
+        *,
         confidence: float,
         evidence: list[str],
     ) -> Reading:
         names, words = default_classes(view.count - 4)
         image = input_spec(facts, self.defaults)
-        assumed = [*preprocessing_words(image, _SOURCE), words]
-        if activation != "none":
-            assumed.append("a sigmoid still to be applied to the scores")
-        spec = self.defaults.replace(
+        assumed = {**preprocessing_words(image, _SOURCE), "classes": words}
+        if told.activations != "none":
+            assumed["activations"] = "a sigmoid still to be applied to the scores"
+        spec = told.replace(
             input=image,
             outputs=OutputSpec(all=view.output, channels_last=view.channels_last),
             classes=names,
-            boxes=boxes.layout if boxes else "cxcywh",
-            normalized=boxes.normalized if boxes else False,
-            strides=boxes.strides if boxes else view.strides,
-            activations=activation,
         )
-        return Reading(spec, confidence, tuple(evidence), tuple(assumed), {"family": "yolov8"})
+        return Reading(spec, confidence, tuple(evidence), assumed, {"family": "yolov8"})
 
 
 def has_objectness(channels: Channels) -> bool:

@@ -69,7 +69,8 @@ class YoloX:
         for view in grid_views(facts):
             if view.count >= 6:
                 told = self.defaults.replace(strides=view.strides)
-                return self._reading(view, facts, told, 0.5, ["family yolox: as told"])
+                evidence = ["family yolox: as told"]
+                return self._reading(view, facts, told, confidence=0.5, evidence=evidence)
         raise UnrecognisedError(
             "no output has the shape [1,N,5+classes] of family yolox",
             remedy="give another `family` in --spec",
@@ -79,6 +80,10 @@ class YoloX:
         """Return a decoder of one tensor of boxes, objectness and scores."""
         output = find_output(spec.outputs.all, outputs)
         check_channels(output, spec, 5 + len(spec.classes))
+        if spec.activations == "softmax":
+            raise ModelError(
+                "family yolox knows no softmax", remedy="correct `activations` in --spec"
+            )
         found = output.shape[1 if spec.outputs.channels_last else 2]
         expected = cell_count(spec.input.size, spec.strides)
         if not spec.decoded and found not in (None, expected):
@@ -115,10 +120,10 @@ class YoloX:
         )
         confidence = (0.99 if apart else 0.6) - (0.0 if applied else 0.1)
         told = told.replace(activations="none" if applied else "sigmoid")
-        reading = self._reading(view, facts, told, confidence, evidence)
+        reading = self._reading(view, facts, told, confidence=confidence, evidence=evidence)
         if apart:
             return reading
-        assumed = (*reading.assumed, "channel 4 is objectness")
+        assumed = {**reading.assumed, "family": "channel 4 is objectness"}
         return Reading(reading.spec, confidence, tuple(evidence), assumed, reading.choice)
 
     def _boxes(
@@ -148,22 +153,24 @@ class YoloX:
         view: GridView,
         facts: GraphFacts,
         told: DetectorSpec,
+        *,
         confidence: float,
         evidence: list[str],
     ) -> Reading:
         names, words = default_classes(view.count - 5)
         image = input_spec(facts, self.defaults)
-        assumed = [*preprocessing_words(image, _SOURCE), words]
+        assumed = {**preprocessing_words(image, _SOURCE), "classes": words}
         if not told.decoded:
-            assumed.append(f"centre = (offset + cell) x stride, size = exp x stride ({_SOURCE})")
+            rule = "centre = (offset + cell) x stride, size = exp x stride"
+            assumed["boxes"] = f"{rule} ({_SOURCE})"
         if told.activations != "none":
-            assumed.append("a sigmoid still to be applied to objectness and scores")
+            assumed["activations"] = "a sigmoid still to be applied to objectness and scores"
         spec = told.replace(
             input=image,
             outputs=OutputSpec(all=view.output, channels_last=view.channels_last),
             classes=names,
         )
-        return Reading(spec, confidence, tuple(evidence), tuple(assumed), {"family": "yolox"})
+        return Reading(spec, confidence, tuple(evidence), assumed, {"family": "yolox"})
 
 
 def _level_order(view: GridView, channels: Channels) -> tuple[int, ...]:

@@ -1,0 +1,209 @@
+"""Work out how a detector is fed and read: once, from the strongest source there is.
+
+What the user says comes first, then metadata (edgecv's own spec, then what Ultralytics'
+exporter leaves), then what the graph does. A graph is read by probing its decode tail, never by
+the names in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgecv_cli.core.errors import ConfigError, ModelError, UnrecognisedError
+from edgecv_cli.detector.classes import BACKGROUND
+from edgecv_cli.detector.heads import HEADS, Reading, head_of
+from edgecv_cli.detector.heads.relatives import TASKS, refuse, refuse_classifier
+from edgecv_cli.detector.heads.views import image_tensor
+from edgecv_cli.detector.metadata import ExportNotes, export_notes, stored_spec
+from edgecv_cli.detector.overrides import apply_overrides, load_spec_overrides, overridden
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.facts import GraphFacts
+
+__all__ = ["Recognised", "load_spec_overrides", "recognise"]
+
+_SELECTING = ("NonMaxSuppression", "EfficientNMS_TRT", "BatchedNMSDynamic_TRT", "TopK")
+_BACKGROUNDS = {BACKGROUND, "__background__", "bg"}
+# spec keys whose being told settles an assumption of another name
+_SETTLES = {
+    "input.color": "color",
+    "input.scale": "scale",
+    "input.mean": "scale",
+    "input.std": "scale",
+    "input.resize": "resize",
+    "input.pad": "resize",
+}
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A detector's spec and how it was worked out.
+
+    Attributes:
+        spec: complete.
+        evidence: what was seen or told, in sentences.
+        assumed: what nothing shows and was taken from the family's reference implementation.
+        confidence: 0..1.
+    """
+
+    spec: DetectorSpec
+    evidence: tuple[str, ...]
+    assumed: tuple[str, ...]
+    confidence: float
+
+
+def recognise(facts: GraphFacts, *, override: Mapping[str, Any] | None = None) -> Recognised:
+    """Work out a detector's spec.
+
+    Args:
+        facts: what the graph says of itself.
+        override: spec keys that the user sets, as :func:`load_spec_overrides` returns them.
+
+    Raises:
+        UnrecognisedError: the layout is unknown or open, the network is no detector of boxes,
+            or its input size is open.
+        ConfigError: an override makes no sense.
+        ModelError: the stored spec is broken or belongs to another graph.
+    """
+    told = dict(override or {})
+    stored = stored_spec(facts.metadata)
+    if stored is not None and told.get("family", stored.family) == stored.family:
+        spec = _fitted(stored, facts)
+        evidence = ("the spec stored in the model by edgecv (metadata edgecv.spec)",)
+        return _told(Reading(spec, 1.0, evidence), told)
+    notes = export_notes(facts.metadata)
+    if notes.task in TASKS:
+        raise refuse(TASKS[notes.task], f"its metadata says task '{notes.task}'")
+    image = image_tensor(facts)
+    if facts.input_size is None:
+        height, width = notes.size or (640, 640)
+        raise UnrecognisedError(
+            f"the graph takes images of any size ({image}), and decoding needs one",
+            remedy=f"give --input-size HxW, such as --input-size {height}x{width}",
+        )
+    return _told(_named(_decide(facts, told, notes), notes), told)
+
+
+def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> Reading:
+    """Find the one reading of the graph's outputs."""
+    family = told.get("family")
+    if family is not None and family not in {head.family for head in HEADS}:
+        known = ", ".join(head.family for head in HEADS)
+        raise ConfigError(
+            f"detector family '{family}' can't be decoded yet", remedy=f"known families: {known}"
+        )
+    readings = [reading for head in HEADS for reading in head.recognise(facts)]
+    readings = [reading for reading in readings if _agrees(reading, told)]
+    if not readings and family is not None:
+        return head_of(family).assume(facts)
+    if not readings:
+        raise _unknown(facts)
+    if len(readings) > 1 and notes.names is not None:
+        named = [r for r in readings if len(r.spec.classes) == len(notes.names)]
+        readings = named or readings
+    if len(readings) > 1:
+        raise _open(readings)
+    return readings[0]
+
+
+def _agrees(reading: Reading, told: Mapping[str, Any]) -> bool:
+    return all(told.get(key, value) == value for key, value in reading.choice.items())
+
+
+def _open(readings: Sequence[Reading]) -> UnrecognisedError:
+    keys = [
+        key
+        for key in dict.fromkeys(key for reading in readings for key in reading.choice)
+        if len({str(reading.choice.get(key)) for reading in readings}) > 1
+    ]
+    flags, lines = [], []
+    for reading in readings:
+        flag = ", ".join(f"{key}: {reading.choice[key]}" for key in keys if key in reading.choice)
+        flags.append(f"`{flag}`")
+        lines.append(f"{flag} ({len(reading.spec.classes)} classes; {reading.evidence[-1]})")
+    return UnrecognisedError(
+        f"the outputs can be read in {len(readings)} ways: " + "; or ".join(lines),
+        remedy=f"write {' or '.join(flags)} into a file and give it with --spec FILE.yaml",
+    )
+
+
+def _unknown(facts: GraphFacts) -> UnrecognisedError:
+    """Refuse a graph that no head reads, in the most telling words there are."""
+    refuse_classifier(facts)
+    outputs = "; ".join(str(output) for output in facts.outputs[:12])
+    families = ", ".join(head.family for head in HEADS)
+    remedy = f"name the family in a file (`family: ...`, of {families}) and give it with --spec"
+    selecting = [kind for kind in _SELECTING if facts.op_counts.get(kind)]
+    if selecting:
+        return UnrecognisedError(
+            f"unknown layout: the graph selects boxes itself ({', '.join(selecting)}); "
+            f"outputs: {outputs}",
+            remedy="export without NMS inside (for Ultralytics: nms=False), or " + remedy,
+        )
+    reason = f"; {facts.tail_problem}" if facts.tail is None and facts.tail_problem else ""
+    return UnrecognisedError(f"unknown layout{reason}; outputs: {outputs}", remedy=remedy)
+
+
+def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:
+    """Hold a stored spec against the graph that carries it."""
+    named = {spec.outputs.all, spec.outputs.boxes, spec.outputs.scores} - {None}
+    missing = named - {output.name for output in facts.outputs}
+    missing |= {spec.input.name} - {tensor.name for tensor in facts.inputs} - {""}
+    if missing:
+        raise ModelError(
+            f"the detector spec stored in the model names {sorted(map(str, missing))}, which the "
+            "graph lacks",
+            remedy="name the detector's `family` in a spec file and give it with --spec",
+        )
+    if facts.input_size in (None, spec.input.size):
+        return spec
+    if all(tensor.is_static for tensor in facts.inputs):
+        raise ModelError(
+            f"the detector spec stored in the model says input size {spec.input.size}, the graph "
+            f"takes {facts.input_size}",
+            remedy="name the detector's `family` in a spec file and give it with --spec",
+        )
+    return spec.replace(input={**spec.input.model_dump(), "size": facts.input_size})
+
+
+def _named(reading: Reading, notes: ExportNotes) -> Reading:
+    """Take over the class names that the metadata gives, if their number fits."""
+    if notes.names is None:
+        return reading
+    names, spec = notes.names, reading.spec
+    count, background = len(spec.classes), spec.background
+    if background is not None and len(names) == count - 1:
+        names = (*names[:background], BACKGROUND, *names[background:])
+    elif background is not None and names[background].lower() not in _BACKGROUNDS:
+        background = None
+    if len(names) != count:
+        words = f"metadata names {len(notes.names)} classes, the outputs have {count}: ignored"
+        return Reading(
+            spec, reading.confidence, (*reading.evidence, words), reading.assumed, reading.choice
+        )
+    assumed = {key: words for key, words in reading.assumed.items() if key != "classes"}
+    return Reading(
+        spec.replace(classes=names, background=background),
+        reading.confidence,
+        (*reading.evidence, f"metadata names the {len(notes.names)} classes"),
+        assumed,
+    )
+
+
+def _told(reading: Reading, told: Mapping[str, Any]) -> Recognised:
+    """Apply what the user says, and say so."""
+    keys = [key for key, _ in overridden(told)]
+    spec = apply_overrides(reading.spec, told)
+    if spec.input.size != reading.spec.input.size:
+        height, width = reading.spec.input.size
+        raise ConfigError(
+            f"detector spec, input.size: the graph runs at {height}x{width}",
+            remedy="drop it, or give --input-size HxW if the graph takes any size",
+        )
+    settled = {_SETTLES.get(key, key) for key in keys}
+    evidence = reading.evidence
+    if keys:
+        evidence = (*evidence, f"as told: {', '.join(keys)}")
+    assumed = tuple(words for key, words in reading.assumed.items() if key not in settled)
+    return Recognised(spec, evidence, assumed, reading.confidence)
