@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.media.images import Image
@@ -48,3 +49,29 @@ class FrameResult:
         if 0 <= class_id < len(self.class_names):
             return self.class_names[class_id]
         return f"class {class_id}"
+
+
+class FrameSink(Protocol):
+    """Takes results one by one."""
+
+    def write(self, result: FrameResult) -> None:
+        """Take the next result."""
+        ...
+
+    def finish(self, summary: Mapping[str, Any], /) -> None:
+        """All results are through: write what stands at the end."""
+        ...
+
+    def close(self) -> None:
+        """Free what is held, after success and failure alike; harmless when repeated."""
+        ...
+
+
+class PlainSink:
+    """What most sinks share: nothing stands at the end, and nothing is held."""
+
+    def finish(self, summary: Mapping[str, Any], /) -> None:
+        """Nothing stands at the end."""
+
+    def close(self) -> None:
+        """Nothing is held."""

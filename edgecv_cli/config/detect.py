@@ -1,0 +1,71 @@
+"""What ``edgecv detect`` takes: flags, YAML keys and defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag
+from edgecv_cli.config.common import ImageSize
+from edgecv_cli.core.errors import UsageError
+
+Save = Literal["image", "video", "json", "coco", "csv", "yolo"]
+
+
+def _split(value: Any) -> Any:
+    """Take ``a,b`` and ``["a", "b,c"]`` alike: a comma never stands inside an entry."""
+    given = [value] if isinstance(value, str | int) else value
+    if not isinstance(given, list | tuple):
+        return value
+    parts = [part.strip() for entry in given for part in str(entry).split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+class DetectConfig(CommonConfig):
+    """Options of detect."""
+
+    model: Annotated[ArtifactPath, Flag(positional=True)] = Field(description="Detector to run.")
+    sources: Annotated[tuple[str, ...], Flag(positional=True, metavar="SOURCE...")] = Field(
+        min_length=1, description="Images, folders, quoted patterns ('**/*.jpg') or videos."
+    )
+    output: Annotated[Path | None, Flag("-o", "--output", metavar="DIR")] = Field(
+        None, description="Folder for the results. Without it nothing is saved."
+    )
+    save: Annotated[tuple[Save, ...], Flag(metavar="KIND,..."), BeforeValidator(_split)] = Field(
+        (),
+        description="What to save: image, video, json, coco, csv, yolo. Default: json, and image "
+        "for images, video for videos.",
+    )
+    conf: Annotated[float | None, Flag(metavar="F")] = Field(
+        None, ge=0, le=1, description="Lowest score that counts. Default: the model's own."
+    )
+    iou: Annotated[float | None, Flag(metavar="F")] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Overlap above which the weaker of two boxes of a class goes. Default: the "
+        "model's own.",
+    )
+    classes: Annotated[tuple[str, ...], Flag(metavar="NAME|ID,..."), BeforeValidator(_split)] = (
+        Field((), description="Only these classes, by name or index. Default: all.")
+    )
+    limit: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, description="Stop after this many frames."
+    )
+    input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
+        None, description="Input size of a model that leaves it open."
+    )
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]")] = Field(
+        "onnxruntime", min_length=1, description="Engine to run it on."
+    )
+    force: bool = Field(False, description="Overwrite files in an existing output folder.")
+
+    @model_validator(mode="after")
+    def _save_has_a_place(self) -> Self:
+        if self.save and self.output is None:
+            raise UsageError(
+                "--save says what to save, but not where", remedy="add -o DIR, or leave --save out"
+            )
+        return self

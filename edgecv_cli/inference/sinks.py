@@ -1,0 +1,150 @@
+"""Where results go. Annotated pictures and videos are here; files for machines in ``exports``.
+
+Sinks write below a folder that the caller publishes as a whole, so that none of them has to
+clean up after itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgecv_cli.core.errors import OutputError
+from edgecv_cli.core.files import writing
+from edgecv_cli.inference.exports import CocoSink, CsvSink, JsonFileSink, YoloSink
+from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink, PlainSink
+from edgecv_cli.inference.naming import FileNames, frame_stem
+from edgecv_cli.media.draw import draw
+from edgecv_cli.media.images import Image
+from edgecv_cli.media.opencv import opencv
+from edgecv_cli.media.video import ASSUMED_RATE, VideoWriter
+
+Note = Callable[[str], None]
+
+
+class ImageSink(PlainSink):
+    """Annotated stills, named as their source; frames of videos get their number."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = FileNames()
+
+    def write(self, result: FrameResult) -> None:
+        """Draw and save one picture.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        frame = result.frame
+        suffix = ".jpg" if frame.video is not None else Path(frame.source).suffix.lower()
+        path = self._folder / self._names.pick(frame_stem(frame) + (suffix or ".jpg"))
+        save_image(path, draw(frame.image, result.detections, result.class_names))
+
+
+class VideoSink(PlainSink):
+    """One annotated video for each source video, at its own frame rate; stills are ignored."""
+
+    def __init__(self, folder: Path, note: Note) -> None:
+        self._folder = folder
+        self._note = note
+        self._names = FileNames()
+        self._source: str | None = None
+        self._writer: VideoWriter | None = None
+
+    def write(self, result: FrameResult) -> None:
+        """Draw and append one frame.
+
+        Raises:
+            OutputError: the video can't be written.
+        """
+        frame = result.frame
+        if frame.video is None:
+            return
+        if self._writer is None or frame.source != self._source:
+            self._finish_file()
+            self._writer = self._start(frame)
+        self._writer.write(draw(frame.image, result.detections, result.class_names))
+
+    def finish(self, _summary: Mapping[str, Any], /) -> None:
+        """Complete the last video.
+
+        Raises:
+            OutputError: it could not be written whole.
+        """
+        self._finish_file()
+
+    def close(self) -> None:
+        """Let go of a video that was not completed."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+    def _start(self, frame: Frame) -> VideoWriter:
+        rate = frame.video.frame_rate if frame.video is not None else None
+        name = self._names.pick(Path(frame.source).stem)
+        height, width = frame.image.shape[:2]
+        writer = VideoWriter(
+            self._folder / name, frame_rate=rate or ASSUMED_RATE, size=(width, height)
+        )
+        if rate is None:
+            self._note(f"{frame.source} does not say its frame rate: written at {ASSUMED_RATE:g}")
+        if writer.note is not None:
+            self._note(writer.note)
+        self._source = frame.source
+        return writer
+
+    def _finish_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def open_sinks(
+    kinds: Collection[str],
+    folder: Path,
+    *,
+    note: Note,
+    class_map: Mapping[int, int] | None = None,
+) -> list[FrameSink]:
+    """Open the sinks of the given kinds below a folder.
+
+    Args:
+        kinds: of ``image``, ``video``, ``json``, ``coco``, ``csv``, ``yolo``.
+        folder: exists and is empty.
+        note: told what a reader of the log should know.
+        class_map: class index -> category id for ``coco``; None keeps the model's index.
+
+    Raises:
+        OutputError: the folder can't be written to.
+    """
+    makers: dict[str, Callable[[], FrameSink]] = {
+        "image": lambda: ImageSink(folder),
+        "video": lambda: VideoSink(folder, note),
+        "json": lambda: JsonFileSink(folder),
+        "coco": lambda: CocoSink(folder, class_map),
+        "csv": lambda: CsvSink(folder),
+        "yolo": lambda: YoloSink(folder),
+    }
+    return [make() for kind, make in makers.items() if kind in kinds]
+
+
+def save_image(path: Path, image: Image) -> None:
+    """Write a BGR uint8 image in the format of the path's suffix (JPEG at quality 95).
+
+    Raises:
+        OutputError: the format is unknown or the file can't be written.
+    """
+    cv2 = opencv()
+    encoded, data = False, None
+    try:
+        encoded, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    except cv2.error:
+        encoded = False
+    if not encoded or data is None:
+        raise OutputError(
+            f"image {path.name} can't be encoded as {path.suffix or 'a file without suffix'}",
+            remedy="save the source as JPEG or PNG first, or leave image out of --save",
+        )
+    with writing(path):
+        path.write_bytes(data.tobytes())

@@ -1,0 +1,247 @@
+"""Run a detector on images and videos, and put what it finds where it is wanted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.context import Context, Task
+from edgecv_cli.core.errors import UsageError
+from edgecv_cli.core.files import Publication
+from edgecv_cli.core.machine_limits import usable_cores
+from edgecv_cli.detector.profiles import Profile, detection_profile
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.inference.exports import Emit, JsonLinesSink
+from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
+from edgecv_cli.inference.predictor import Timings, open_predictor
+from edgecv_cli.inference.prefetch import Prefetch
+from edgecv_cli.inference.sinks import open_sinks
+from edgecv_cli.inference.sources import FrameSource, open_sources
+from edgecv_cli.measure.hardware import machine
+from edgecv_cli.media.images import Image
+from edgecv_cli.runtime.base import Execution
+from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
+
+if TYPE_CHECKING:
+    from edgecv_cli.config.detect import DetectConfig
+
+
+class FramePredictor(Protocol):
+    """The part of a Predictor that detect needs."""
+
+    def predict_timed(self, image: Image) -> tuple[Detections, Timings]:
+        """Return what is in a BGR uint8 [H, W, 3] image, in its pixels, best first."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A detector that is ready to run, and what the summary says of it."""
+
+    predictor: FramePredictor
+    spec: DetectorSpec
+    profile: Profile
+    execution: Execution
+    sha256: str | None = None
+
+
+def run_detect(
+    config: DetectConfig,
+    context: Context,
+    *,
+    emit: Emit | None = None,
+    load: Callable[[DetectConfig], Loaded] | None = None,
+) -> DetectSummary:
+    """Detect as configured; the output folder appears whole, at the end, or not at all.
+
+    Args:
+        config: what to run on what.
+        context: progress, cancellation, clock.
+        emit: given one JSON object a frame and the summary last, as they come.
+        load: how the model is opened; None opens ``config.model``.
+
+    Raises:
+        EdgeCVError: sources, model, engine or output can't be used.
+        InterruptedByUser: cancelled; nothing was saved.
+    """
+    source = open_sources(config.sources)
+    kinds = _kinds(config, source)
+    with ExitStack() as stack:
+        publication = _publication(config, source, stack)
+        loaded = (load or load_model)(config)
+        stack.enter_context(closing(loaded.predictor))
+        wanted = choose_classes(config.classes, loaded.spec.classes)
+        sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
+        if publication is not None:
+            sinks += open_sinks(kinds, publication.folder(), note=context.progress.note)
+        for sink in sinks:
+            stack.enter_context(closing(sink))
+        tally = Tally()
+        began = context.clock()
+        total = source.total if config.limit is None else config.limit
+        frames = islice(source, config.limit)
+        with context.progress.task("detect", total, "frame") as task:
+            results = detect(loaded, frames, sinks, context, classes=wanted, tally=tally)
+            for _ in results:
+                _show_rate(task, tally, context.clock() - began)
+        summary = _summary(config, loaded, source, tally, context.clock() - began)
+        for sink in sinks:
+            sink.finish(summary.to_json())
+        if publication is not None:
+            publication.commit()
+    return summary
+
+
+def detect(
+    loaded: Loaded,
+    frames: Iterable[Frame],
+    sinks: Sequence[FrameSink],
+    context: Context,
+    *,
+    classes: Collection[int] | None = None,
+    tally: Tally | None = None,
+) -> Iterator[FrameResult]:
+    """Yield what is found in each frame, after every sink has taken it.
+
+    Frames are read ahead in a thread of their own; detection and sinks run in the caller's.
+
+    Args:
+        loaded: the detector.
+        frames: read once.
+        sinks: given each result; finishing and closing them is the caller's part.
+        context: cancellation is looked at once a frame.
+        classes: class indices to keep; None keeps all.
+        tally: counts frames and times.
+
+    Raises:
+        EdgeCVError: the frames can't be read, or a sink can't write.
+        InterruptedByUser: cancelled.
+    """
+    with Prefetch(frames) as ahead:
+        for frame in ahead:
+            context.cancel.check()
+            found, timings = loaded.predictor.predict_timed(frame.image)
+            result = FrameResult(frame, _usable(found, classes), loaded.spec.classes)
+            if tally is not None:
+                tally.add(len(result.detections), timings)
+            for sink in sinks:
+                sink.write(result)
+            yield result
+    context.cancel.check()
+
+
+def load_model(config: DetectConfig) -> Loaded:
+    """Open the model that a config names.
+
+    Raises:
+        EdgeCVError: it can't be read, recognised or loaded.
+    """
+    artifact = Artifact.open(config.model)
+    spec = artifact.detector(config.spec, input_size=config.input_size).spec
+    profile = detection_profile(spec, conf=config.conf, iou=config.iou)
+    predictor = open_predictor(
+        artifact, spec, engine=config.engine, threads=config.threads, profile=profile
+    )
+    return Loaded(predictor, spec, profile, predictor.runner.execution, artifact.sha256)
+
+
+def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozenset[int] | None:
+    """Return the indices of classes given by name (any case) or index; None for all.
+
+    Raises:
+        UsageError: the model has no such class; the nearest are offered.
+    """
+    if not wanted:
+        return None
+    by_name = {name.casefold(): index for index, name in reversed(list(enumerate(class_names)))}
+    chosen = set()
+    for entry in wanted:
+        index = by_name.get(entry.casefold())
+        if index is None and entry.isdecimal() and int(entry) < len(class_names):
+            index = int(entry)
+        if index is None:
+            raise UsageError(
+                f"--classes: the model has no class {entry!r}", remedy=_nearest(entry, class_names)
+            )
+        chosen.add(index)
+    return frozenset(chosen)
+
+
+def _nearest(entry: str, class_names: Sequence[str]) -> str:
+    if entry.isdecimal():
+        return f"give an index from 0 to {len(class_names) - 1}, or a name"
+    near = difflib.get_close_matches(entry.casefold(), class_names, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return f"it has {len(class_names)} classes: {', '.join(class_names[:8])}..."
+
+
+def _kinds(config: DetectConfig, source: FrameSource) -> frozenset[str]:
+    """What to save: as asked, else JSON and what fits the sources."""
+    if "video" in config.save and not source.has_videos:
+        raise UsageError(
+            "--save video: none of the sources is a video", remedy="use --save image instead"
+        )
+    if config.save:
+        return frozenset(config.save)
+    fitting = {"image": source.has_images, "video": source.has_videos}
+    return frozenset({"json", *(kind for kind, fits in fitting.items() if fits)})
+
+
+def _publication(config: DetectConfig, source: FrameSource, stack: ExitStack) -> Publication | None:
+    if config.output is None:
+        return None
+    inputs = [config.model, *source.paths]
+    return stack.enter_context(Publication(config.output, force=config.force, inputs=inputs))
+
+
+def _usable(found: Detections, classes: Collection[int] | None) -> Detections:
+    """Keep the wanted classes, and boxes that are numbers: a broken model may give NaN."""
+    keep = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
+    if classes is not None:
+        keep &= np.isin(found.class_ids, list(classes))
+    return found if keep.all() else found.take(keep)
+
+
+def _show_rate(task: Task, tally: Tally, nanoseconds: int) -> None:
+    task.advance()
+    if nanoseconds > 0:
+        task.describe(f"{tally.frames * 1e9 / nanoseconds:.1f} fps, {tally.detections} found")
+
+
+def _summary(
+    config: DetectConfig, loaded: Loaded, source: FrameSource, tally: Tally, nanoseconds: int
+) -> DetectSummary:
+    seconds = nanoseconds / 1e9
+    return DetectSummary(
+        machine=machine(config.threads),
+        model=str(config.model),
+        sha256=loaded.sha256,
+        family=loaded.spec.family,
+        frames=tally.frames,
+        detections=tally.detections,
+        skipped=tuple(SkippedSource(**asdict(entry)) for entry in source.skipped),
+        score_threshold=loaded.profile.threshold,
+        nms_iou=loaded.profile.iou,
+        seconds=seconds,
+        fps=tally.frames / seconds if tally.frames and seconds > 0 else None,
+        preprocess_p50_ms=tally.p50_ms("preprocess_ns"),
+        infer_p50_ms=tally.p50_ms("infer_ns"),
+        postprocess_p50_ms=tally.p50_ms("postprocess_ns"),
+        engine=loaded.execution.engine,
+        provider=loaded.execution.provider,
+        threads=config.threads or usable_cores(),
+        output=None if config.output is None else str(config.output),
+    )
