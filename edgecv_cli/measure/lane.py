@@ -67,6 +67,7 @@ class Lane:
     start: StartTimer
     load_ns: int | None = None
     first_ns: int | None = None
+    provider: str | None = None
     peak_rss_bytes: int | None = None
     inference_ns: float = 0.0
     block: int = 0
@@ -94,6 +95,7 @@ class Lane:
         )
         if answer is not None:
             self.load_ns, self.first_ns = answer["load_ns"], answer["first_ns"]
+            self.provider = answer["provider"]
 
     def warm_up(self) -> None:
         """Run blocks until their median is steady, within bounds."""

@@ -186,6 +186,7 @@ def _run_of(lane: Lane) -> BenchRun:
     return run.model_copy(
         update={
             **summary.model_dump(),
+            "provider": lane.provider,
             "fps": 1000 / summary.mean_ms,
             "rounds": len(lane.rounds),
             "first_inference_ms": _ms(lane.first_ns),

@@ -13,6 +13,9 @@ class BenchRun(Part):
 
     model: str
     engine: str
+    provider: str | None = Field(
+        default=None, description="What really ran, as the engine reports it."
+    )
     threads: int = Field(description="Threads the engine was given.")
     p50_ms: float | None = None
     p90_ms: float | None = None

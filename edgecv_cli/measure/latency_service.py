@@ -61,7 +61,11 @@ class LatencyService:
             size=None if size is None else (size[0], size[1]),
         )
         reset_peak_rss()  # drawing the pictures is not the model's doing
-        return {"load_ns": loaded - started, "first_ns": self._once()}
+        return {
+            "load_ns": loaded - started,
+            "first_ns": self._once(),
+            "provider": self._runner.execution.provider,
+        }
 
     def _once(self) -> int:
         if self._runner is None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.measurement import summarise_ns
 from edgecv_cli.measure.lane import Lane
 from edgecv_cli.measure.schedule import MAX_WARM_UP
 
 SPREAD_LIMIT = 0.15
+DRIFT_LIMIT = 0.10
 _TAIL_SAMPLES = 100
 
 
@@ -52,8 +55,20 @@ def _row(lane: Lane, label: str) -> list[str]:
             f"{label}: spread {summary.spread:.0%} of the median (limit {SPREAD_LIMIT:.0%}); "
             "ratios are paired and hold better than milliseconds"
         )
+    drift = _drift(lane)
+    if abs(drift) > DRIFT_LIMIT:
+        found.append(
+            f"{label}: times {'rose' if drift > 0 else 'fell'} by {abs(drift):.0%} from the first "
+            "third of the rounds to the last (throttling, or other load)"
+        )
     if summary.samples < _TAIL_SAMPLES:
         found.append(
             f"{label}: with {summary.samples} samples, p99 is close to the slowest of them"
         )
     return found
+
+
+def _drift(lane: Lane) -> float:
+    medians = [float(np.median(block)) for block in lane.rounds]
+    third = max(1, len(medians) // 3)
+    return float(np.median(medians[-third:]) / np.median(medians[:third])) - 1

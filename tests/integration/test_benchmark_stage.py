@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from models import classifier, yolov8
 from scenes import write_dataset
 
 from edgecv_cli.config.benchmark import BenchmarkConfig
+from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
     ConfigError,
@@ -45,6 +48,7 @@ def test_two_models_are_timed_and_put_in_ratio(model, other):
     assert [run.model for run in result.runs] == [str(model), str(other)]
     for run in result.runs:
         assert run.error is None
+        assert run.provider == "CPUExecutionProvider"
         assert 0 < run.p50_ms <= run.p90_ms <= run.p95_ms <= run.p99_ms
         assert run.samples >= run.rounds == result.rounds >= 5
         assert run.peak_rss_bytes > 2**24
@@ -108,6 +112,29 @@ def test_a_child_that_fails_is_a_row_and_the_rest_goes_on(model, tmp_path):
     assert "broken.onnx" in result.runs[0].error
     assert result.runs[0].p50_ms is None
     assert result.runs[1].p50_ms > 0
+
+
+def test_a_child_that_is_killed_is_a_row_and_the_rest_goes_on(model, other):
+    class Doomed(Child):
+        def call(self, method, payload, timeout=None):
+            if method == "block":
+                os.kill(self.pid, signal.SIGSEGV)
+            return super().call(method, payload, timeout)
+
+    def start(row):
+        kind = Doomed if row.model == other else Child
+        return kind("latency", name=f"timing {row.model.name}", limits=Limits(60))
+
+    result = time_rows(
+        [BenchRow(model, threads=1), BenchRow(other, threads=1)],
+        duration_s=0.1,
+        context=Context(),
+        start=start,
+    )
+
+    assert result.runs[0].p50_ms > 0
+    assert result.runs[1].error.startswith("crashed: timing other.onnx")
+    assert result.ratios == ()
 
 
 def test_a_broken_file_is_named_before_anything_is_timed(model, tmp_path):

@@ -52,7 +52,7 @@ class Stub:
         if failure is not None and self.blocks > failure[0]:
             raise failure[1]
         if method == "open":
-            return {"load_ns": 50 * MS, "first_ns": 30 * MS}
+            return {"load_ns": 50 * MS, "first_ns": 30 * MS, "provider": "Fake"}
         if method == "memory":
             return {"peak_rss_bytes": 1000}
         # Every block finds the machine a little slower: what a ratio must not see.
@@ -203,6 +203,16 @@ def test_what_makes_figures_uncertain_is_said():
     assert "4096 threads share" in said
     assert "not steady after 12 blocks" in said
     assert "a.onnx: spread" in said
+
+
+def test_a_machine_that_slows_down_is_said():
+    world = World(a=20 * MS)
+
+    result = benchmark(rows("a"), duration_s=40, context=Context(), start=world.start)
+
+    assert any("times rose by" in warning for warning in result.warnings)
+    short = benchmark(rows("a"), duration_s=2, context=Context(), start=World(a=20 * MS).start)
+    assert not any("times rose" in warning for warning in short.warnings)
 
 
 def test_too_few_samples_for_p99_are_said():
