@@ -17,21 +17,28 @@ def said() -> io.StringIO:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_and_the_work_stops_at_a_safe_point(said, number):
-    cancel = Cancel()
-    with pytest.raises(InterruptedByUser), interruptible(cancel, PlainProgress(said)):
-        os.kill(os.getpid(), number)
-        said.write("finished the image\n")
-        cancel.check()
+    def work() -> None:
+        cancel = Cancel()
+        with interruptible(cancel, PlainProgress(said)):
+            os.kill(os.getpid(), number)
+            said.write("finished the image\n")
+            cancel.check()
+
+    with pytest.raises(InterruptedByUser):
+        work()
     assert said.getvalue().splitlines()[-1] == "finished the image"
     assert "press Ctrl-C again" in said.getvalue()
 
 
 def test_the_second_signal_stops_at_once(said):
-    cancel = Cancel()
-    with pytest.raises(InterruptedByUser), interruptible(cancel, PlainProgress(said)):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("went on after the second Ctrl-C")
+    def work() -> None:
+        with interruptible(Cancel(), PlainProgress(said)):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("went on after the second Ctrl-C")
+
+    with pytest.raises(InterruptedByUser):
+        work()
 
 
 def test_handlers_are_put_back(said):
