@@ -13,7 +13,7 @@ from edgecv_cli.core.errors import GateNotMetError, InterruptedByUser
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from edgecv_cli.cli.streams import Streams
     from edgecv_cli.config.base import Config
@@ -49,10 +49,19 @@ class Session:
             return
         from rich.console import Console
 
-        width = None if sys.stdout.isatty() else 120
-        console = Console(width=width, emoji=False, markup=False, highlight=False)
-        for block in blocks:
-            console.print(block)
+        if sys.stdout.isatty():
+            _print(Console(emoji=False, markup=False, highlight=False), blocks)
+            return
+        console = Console(width=120, emoji=False, markup=False, highlight=False)
+        with console.capture() as captured:
+            _print(console, blocks)
+        for text in captured.get().splitlines():
+            print(text.rstrip())
+
+
+def _print(console: Console, blocks: Iterable[RenderableType]) -> None:
+    for block in blocks:
+        console.print(block)
 
 
 def _progress(*, quiet: bool) -> Progress:

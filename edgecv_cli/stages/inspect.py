@@ -10,12 +10,15 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.result import Part, Result
+from edgecv_cli.detector.recognise import Recognised, load_spec_overrides, recognise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgecv_cli.config.inspect import InspectConfig
     from edgecv_cli.core.context import Context
     from edgecv_cli.core.tensors import TensorSpec
-    from edgecv_cli.detector.recognise import Recognised
+    from edgecv_cli.graph.facts import GraphFacts
 
 
 class Tensor(Part):
@@ -87,8 +90,7 @@ def inspect(config: InspectConfig, context: Context) -> InspectResult:
     detector: DetectorReading | None = None
     notes: tuple[str, ...] = ()
     try:
-        found = artifact.detector(config.spec, input_size=config.input_size)
-        detector = _reading(found)
+        detector = _reading(_recognised(facts, config.spec))
     except UnrecognisedError as error:
         notes = (f"not read as a detector: {error.problem}", error.remedy)
     return InspectResult(
@@ -107,6 +109,11 @@ def inspect(config: InspectConfig, context: Context) -> InspectResult:
         provenance=artifact.lineage,
         notes=notes,
     )
+
+
+def _recognised(facts: GraphFacts, spec_file: Path | None) -> Recognised:
+    override = None if spec_file is None else load_spec_overrides(spec_file)
+    return recognise(facts, override=override)
 
 
 def _tensors(specs: tuple[TensorSpec, ...]) -> tuple[Tensor, ...]:

@@ -21,7 +21,7 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
     """Yield one row a model, the paired ratios, and what makes the figures less certain."""
     with_map = any(run.map is not None for run in result.runs)
     columns = (*_COLUMNS, "mAP50-95") if with_map else _COLUMNS
-    yield grid(columns, [_row(run, with_map=with_map) for run in result.runs])
+    yield grid(columns, [_row(run, with_map=with_map) for run in result.runs], texts=2)
     for run in result.runs:
         if run.error is not None:
             yield warning(f"{run.model} was not timed: {run.error}")

@@ -48,10 +48,11 @@ def _tensor(tensor: Tensor) -> str:
 
 def _detector(found: DetectorReading) -> Iterator[RenderableType]:
     height, width = found.input_size
+    padding = "" if found.resize == "stretch" else f", padded {found.pad}"
     yield line(f"detector: {found.family} (confidence {found.confidence:.2f})", "bold")
     yield facts(
         [
-            ("image", f"{height} x {width}, {found.color}, {found.resize}, padded {found.pad}"),
+            ("image", f"{height} x {width}, {found.color}, {found.resize}{padding}"),
             ("pixels", f"/ {found.scale:g}, - {_triple(found.mean)}, / {_triple(found.std)}"),
             ("boxes", found.boxes),
             ("strides", " ".join(map(str, found.strides)) or None),

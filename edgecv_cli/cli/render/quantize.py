@@ -85,7 +85,7 @@ def _candidates(result: QuantizeResult) -> RenderableType:
         )
         for row in result.candidates
     ]
-    return grid(columns, rows)
+    return grid(columns, rows, texts=3)
 
 
 def _recipe(result: QuantizeResult) -> str | None:

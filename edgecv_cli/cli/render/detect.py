@@ -1,0 +1,74 @@
+"""What ``edgecv detect`` shows when it is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from edgecv_cli.cli.render.tables import facts, fixed, grid, line, measured_on, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from edgecv_cli.stages.detect_result import DetectSummary
+
+SHOWN_FRAMES = 20
+
+
+class FirstFrames:
+    """Keeps what was found in the first frames, as text; the rest is only counted."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def emit(self, record: dict[str, Any]) -> None:
+        """Take one frame's record, or the summary, which is shown otherwise."""
+        if "detections" in record and len(self.rows) < SHOWN_FRAMES:
+            counts = Counter(found["class_name"] for found in record["detections"])
+            said = ", ".join(f"{number} {name}" for name, number in counts.most_common())
+            best = max((found["score"] for found in record["detections"]), default=None)
+            self.rows.append((record["source"], said or "nothing", fixed(best, 2)))
+
+
+def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableType]:
+    """Yield what was found in the first frames, and how long the run took."""
+    if shown.rows:
+        yield grid(("source", "found", "best score"), shown.rows, texts=2)
+    if summary.frames > len(shown.rows) > 0:
+        more = summary.frames - len(shown.rows)
+        yield line(f"and {more} more frames (all with --json, or -o DIR)", "dim")
+    for entry in summary.skipped:
+        yield warning(f"skipped {entry.source}: {entry.problem}")
+    yield facts(
+        [
+            ("frames", f"{summary.frames}, {summary.detections} objects"),
+            ("speed", _speed(summary)),
+            ("medians", _medians(summary)),
+            ("saved in", summary.output),
+        ]
+    )
+    yield line(
+        f"{summary.family}, score {summary.score_threshold:g}, NMS IoU {summary.nms_iou:g}; "
+        f"{summary.engine} ({summary.provider}), {summary.threads} threads",
+        "dim",
+    )
+    yield from measured_on(summary.machine)
+
+
+def _speed(summary: DetectSummary) -> str | None:
+    if summary.fps is None:
+        return None
+    return f"{summary.fps:.1f} frames/s end to end, {summary.seconds:.1f} s with reading and saving"
+
+
+def _medians(summary: DetectSummary) -> str | None:
+    if summary.infer_p50_ms is None:
+        return None
+    steps = (
+        ("preprocess", summary.preprocess_p50_ms),
+        ("infer", summary.infer_p50_ms),
+        ("post-process", summary.postprocess_p50_ms),
+    )
+    return ", ".join(f"{name} {fixed(value, 1)} ms" for name, value in steps)
