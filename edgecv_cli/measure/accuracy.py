@@ -97,7 +97,7 @@ def evaluate_detections(
         map75=_mean(figures.precision[_IOU75]),
         per_class=_per_class(figures, dataset.categories),
         images=images,
-        interval=bootstrap_interval(resampled, point=point) if several else None,
+        interval=_within_unit(bootstrap_interval(resampled, point=point)) if several else None,
         unmapped=sum(_unmapped(found, class_map) for found in detections),
         resampled=resampled,
         pairing=digest_key(
@@ -143,6 +143,12 @@ def paired_drop(baseline: AccuracyResult, candidate: AccuracyResult) -> PairedDr
 
 def _mean(precision: NDArray[np.float64]) -> float:
     return float(precision[precision > -1].mean())
+
+
+def _within_unit(interval: Interval) -> Interval:
+    return interval.model_copy(
+        update={"low": max(0.0, interval.low), "high": min(1.0, interval.high)}
+    )
 
 
 def _per_class(figures: CocoFigures, categories: Mapping[int, str]) -> dict[str, float]:

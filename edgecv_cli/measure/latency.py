@@ -68,11 +68,10 @@ def benchmark(
     lanes = _measure(rows, duration_s, rounds, context, start)
     if all(lane.failure for lane in lanes):
         raise next(lane.failure for lane in lanes if lane.failure)
-    labels = row_labels(rows)
     return LatencyResult(
         runs=tuple(_run_of(lane) for lane in lanes),
-        ratios=_ratios(lanes, labels, baseline, context.seed),
-        warnings=warnings_of(lanes, labels),
+        ratios=_ratios(lanes, row_labels(rows), baseline, context.seed),
+        warnings=warnings_of(lanes, row_labels(rows, short=True)),
         rounds=max(len(lane.rounds) for lane in lanes),
         seconds=(context.clock() - began) / 1e9,
     )
@@ -116,14 +115,22 @@ def compare_speed(
         baseline=_summary(lanes[0]),
         candidate=_summary(lanes[1]),
         rounds=len(lanes[0].rounds),
-        warnings=warnings_of(lanes, row_labels(rows)),
+        warnings=warnings_of(lanes, row_labels(rows, short=True)),
     )
 
 
-def row_labels(rows: Sequence[BenchRow]) -> tuple[str, ...]:
-    """Name rows apart: by path, and by engine where there are several, and by number."""
+def row_labels(rows: Sequence[BenchRow], *, short: bool = False) -> tuple[str, ...]:
+    """Name rows apart: by path, and by engine where there are several, and by number.
+
+    ``short`` leaves out folders where file names tell the models apart.
+    """
+    names = [row.model.name for row in rows]
+    telling = len(set(names)) == len({row.model for row in rows})
     several = len({row.engine for row in rows}) > 1
-    plain = [f"{row.model}@{row.engine}" if several else str(row.model) for row in rows]
+    plain = [
+        (name if short and telling else str(row.model)) + (f"@{row.engine}" if several else "")
+        for row, name in zip(rows, names, strict=True)
+    ]
     return tuple(
         label if plain.count(label) == 1 else f"{label}#{plain[: place + 1].count(label)}"
         for place, label in enumerate(plain)

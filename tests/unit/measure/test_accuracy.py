@@ -168,3 +168,12 @@ def test_a_drop_on_a_single_image_has_no_interval():
     result = evaluate_detections(dataset([[BOX]], [[1]]), [detections([(*BOX, 0.9, 0)])], CLASS_MAP)
 
     assert paired_drop(result, result).points is None
+
+
+def test_an_interval_of_map_stays_within_zero_and_one():
+    spot = [[BOX]] * 5
+    found = [detections([(*BOX, 0.9, 0)])] * 4 + [Detections.empty()]
+
+    interval = evaluate_detections(dataset(spot, [[1]] * 5), found, CLASS_MAP).interval
+
+    assert 0 <= interval.low < interval.high <= 1

@@ -15,6 +15,7 @@ from edgecv_cli.core.errors import (
     UsageError,
 )
 from edgecv_cli.measure.latency import BenchRow, benchmark, compare_speed, row_labels
+from edgecv_cli.measure.latency_warnings import busy_warning
 
 MS = 1_000_000
 
@@ -267,3 +268,17 @@ def test_rows_are_named_apart():
         "a.onnx@onnxruntime",
         "a.onnx@openvino",
     )
+
+
+def test_warnings_name_files_without_their_folders_where_that_is_enough():
+    near, far = BenchRow(Path("x/a.onnx")), BenchRow(Path("y/a.onnx"))
+
+    assert row_labels([near, BenchRow(Path("y/b.onnx"))], short=True) == ("a.onnx", "b.onnx")
+    assert row_labels([near, far], short=True) == ("x/a.onnx", "y/a.onnx")
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.0, False), (10_000.0, True)])
+def test_a_machine_that_is_busy_before_the_start_is_said(load, said, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+
+    assert (busy_warning() is not None) is said
