@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -127,21 +128,24 @@ class GridBoxes:
 
 
 def grid_boxes(rest: Array, strides: tuple[int, ...], size: tuple[int, int]) -> GridBoxes | None:
-    """Work out how boxes at rest [4, N] lie on a grid; None if they don't."""
+    """Work out how boxes at rest [4, N] lie on a grid; None if they don't.
+
+    Where several layouts put the centres right, because boxes at rest have no extent, the one
+    whose extents differ least is the one.
+    """
+    fitting = []
     for order in dict.fromkeys((strides, strides[::-1])):
         cells, steps = grid(size, order)
-        for layout in LAYOUTS:
-            for normalized in (False, True):
-                boxes = corners(rest.T, layout, normalized=normalized, size=size)
-                centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / steps - cells
-                extents = (boxes[:, 2:] - boxes[:, :2]) / steps
-                offset = _offset(centres)
-                if offset is None or extents.min() < -_CELL_TOLERANCE:
-                    continue
-                same = float(np.ptp(extents)) < _CELL_TOLERANCE
-                extent = float(extents.mean()) if same else None
-                return GridBoxes(layout, normalized, offset, order, extent)
-    return None
+        for layout, normalized in product(LAYOUTS, (False, True)):
+            boxes = corners(rest.T, layout, normalized=normalized, size=size)
+            extents = (boxes[:, 2:] - boxes[:, :2]) / steps
+            offset = _offset((boxes[:, :2] + boxes[:, 2:]) / 2 / steps - cells)
+            if offset is None or extents.min() < -_CELL_TOLERANCE:
+                continue
+            spread = float(np.ptp(extents))
+            extent = float(extents.mean()) if spread < _CELL_TOLERANCE else None
+            fitting.append((spread, GridBoxes(layout, normalized, offset, order, extent)))
+    return min(fitting, key=lambda entry: entry[0])[1] if fitting else None
 
 
 def _offset(centres: Array) -> float | None:

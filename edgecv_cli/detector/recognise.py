@@ -158,12 +158,7 @@ def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:
         )
     if facts.input_size in (None, spec.input.size):
         return spec
-    if all(tensor.is_static for tensor in facts.inputs):
-        raise ModelError(
-            f"the detector spec stored in the model says input size {spec.input.size}, the graph "
-            f"takes {facts.input_size}",
-            remedy="name the detector's `family` in a spec file and give it with --spec",
-        )
+    # a graph that takes any size, looked at in another one
     return spec.replace(input={**spec.input.model_dump(), "size": facts.input_size})
 
 

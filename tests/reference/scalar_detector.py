@@ -24,12 +24,12 @@ def softmax(row: Sequence[float]) -> list[float]:
 
 def cells(size: tuple[int, int], strides: Sequence[int]) -> list[tuple[int, int, int]]:
     """(x, y, stride) of every cell."""
-    found = []
-    for stride in strides:
-        for y in range(math.ceil(size[0] / stride)):
-            for x in range(math.ceil(size[1] / stride)):
-                found.append((x, y, stride))
-    return found
+    return [
+        (x, y, stride)
+        for stride in strides
+        for y in range(math.ceil(size[0] / stride))
+        for x in range(math.ceil(size[1] / stride))
+    ]
 
 
 def to_corners(box: Sequence[float], layout: str) -> Box:
@@ -95,9 +95,7 @@ def decode_ssd(
         x1, y1, x2, y2 = to_corners(row, layout)
         if normalized:
             x1, y1, x2, y2 = x1 * size[1], y1 * size[0], x2 * size[1], y2 * size[0]
-        quiet = [
-            -1.0 if index == background else chance for index, chance in enumerate(chances)
-        ]
+        quiet = [-1.0 if index == background else chance for index, chance in enumerate(chances)]
         found += pick((x1, y1, x2, y2), quiet, threshold, multi_label)
     return found
 
@@ -118,9 +116,7 @@ def suppress(found: Sequence[Found], iou: float, limit: int, class_wise: bool) -
     kept: list[int] = []
     for index in order:
         box, _, label = found[index]
-        rivals = [
-            other for other in kept if not class_wise or found[other][2] == label
-        ]
+        rivals = [other for other in kept if not class_wise or found[other][2] == label]
         if all(overlap(box, found[other][0]) <= iou for other in rivals):
             kept.append(index)
     return kept[:limit]
@@ -136,6 +132,6 @@ def letterbox_plan(
     if resize == "letterbox-topleft":
         return (max(1, int(image[0] * ratio)), max(1, int(image[1] * ratio)), 0, 0)
     height, width = max(1, round(image[0] * ratio)), max(1, round(image[1] * ratio))
-    top = int(round((size[0] - height) / 2 - 0.1))
-    left = int(round((size[1] - width) / 2 - 0.1))
+    top = round((size[0] - height) / 2 - 0.1)
+    left = round((size[1] - width) / 2 - 0.1)
     return height, width, top, left
