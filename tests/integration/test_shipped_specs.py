@@ -1,0 +1,26 @@
+"""The spec files in ``configs/specs`` say what the families' own defaults say."""
+
+from pathlib import Path
+
+import pytest
+
+from edgecv_cli.core.resources import resource
+from edgecv_cli.detector.heads import HEADS
+from edgecv_cli.detector.overrides import apply_overrides, load_spec_overrides
+
+FILES = sorted(resource("configs", "specs").glob("*.yaml"))
+
+
+def test_every_family_has_one():
+    assert {path.stem for path in FILES} == {head.family for head in HEADS}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: Path(path).stem)
+def test_it_is_read_and_agrees_with_the_family(path):
+    override = load_spec_overrides(path)
+    (defaults,) = (head.defaults for head in HEADS if head.family == override["family"])
+    plain = defaults.replace(classes=tuple(map(str, range(len(override["classes"])))))
+    spec = apply_overrides(plain, override)
+    assert spec.input == defaults.input
+    assert spec.classes == override["classes"]
+    assert (spec.family, len(spec.classes)) == (path.stem, 91 if path.stem == "ssd" else 80)
