@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,8 +17,10 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **changes}
 
 
-def python(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end."""
+def python(
+    *args: str, preexec: Callable[[], None] | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end; ``preexec`` is called in the child before it begins."""
     return subprocess.run(
         [sys.executable, *args],
         capture_output=True,
@@ -27,12 +29,15 @@ def python(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
         check=False,
         stdin=subprocess.DEVNULL,
         env=environment(**changes),
+        preexec_fn=preexec,
     )
 
 
-def edgecv(*args: object, **changes: str) -> subprocess.CompletedProcess[str]:
+def edgecv(
+    *args: object, preexec: Callable[[], None] | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``edgecv ARGS`` to its end."""
-    return python("-m", "edgecv_cli", *map(str, args), **changes)
+    return python("-m", "edgecv_cli", *map(str, args), preexec=preexec, **changes)
 
 
 def start(args: Sequence[object]) -> subprocess.Popen[str]:

@@ -1,0 +1,73 @@
+"""Prints the JSON schemas of every command's options and result.
+
+``python -m edgecv_cli.cli.schemas docs/schema`` writes one file each; a test holds that they
+are current.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecv_cli.cli.main import COMMANDS
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+RESULTS: dict[str, str] = {
+    "demo": "edgecv_cli.pipeline.demo:DemoResult",
+    "inspect": "edgecv_cli.stages.inspect:InspectResult",
+    "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
+    "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
+    "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
+    "detect": "edgecv_cli.stages.detect_result:DetectSummary",
+}
+"""Command name to ``module:class`` of what ``--json`` prints (detect: under ``summary``)."""
+
+
+def schemas() -> dict[str, str]:
+    """Return file name to text for all commands."""
+    files = {}
+    for name, (module, _) in COMMANDS.items():
+        config = importlib.import_module(module).COMMAND.config
+        files[f"{name}.config.json"] = _text(config, "validation")
+        where, _, result = RESULTS[name].partition(":")
+        files[f"{name}.result.json"] = _text(
+            getattr(importlib.import_module(where), result), "serialization"
+        )
+    return files
+
+
+def write(folder: Path) -> None:
+    """Write all schemas into a folder, and remove those of commands that are gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    current = schemas()
+    for stale in set(folder.glob("*.json")) - {folder / name for name in current}:
+        stale.unlink()
+    for name, text in current.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _text(model: type[BaseModel], mode: Any) -> str:
+    schema = model.model_json_schema(mode=mode, by_alias=True)
+    return json.dumps(_stable(schema), indent=2, sort_keys=True) + "\n"
+
+
+def _stable(schema: Any) -> Any:
+    """Leave out the version, which is every result's default and changes with each release."""
+    if isinstance(schema, dict):
+        return {
+            key: _stable(value) for key, value in schema.items() if not _is_version(key, schema)
+        }
+    return [_stable(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _is_version(key: str, schema: dict[str, Any]) -> bool:
+    return key == "default" and schema.get("title") == "Edgecv"
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schema"))
