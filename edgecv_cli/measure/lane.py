@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _PROBE = 3  # inferences that tell how long a block has to be
 _OPEN_SECONDS = 300.0
-_BLOCK_SECONDS = 60.0  # a block that was planned to take a fifth of a second
+_BLOCK_SECONDS = 60.0  # a block that was planned to take a fraction of one
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK_SECONDS = 0.2
+BLOCK_SECONDS = 0.15
 MIN_ROUNDS = 5
-MAX_WARM_UP = 12
+MAX_WARM_UP = 16
 STEADY_BLOCKS = 3
 STEADY_CHANGE = 0.02
 _MAX_BLOCK = 10_000

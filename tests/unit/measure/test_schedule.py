@@ -16,9 +16,9 @@ MS = 1e6
 
 
 @pytest.mark.parametrize(
-    ("inference_ns", "count"), [(10 * MS, 20), (3 * MS, 67), (500 * MS, 1), (0, 10_000)]
+    ("inference_ns", "count"), [(10 * MS, 15), (3 * MS, 50), (500 * MS, 1), (0, 10_000)]
 )
-def test_a_block_lasts_a_fifth_of_a_second(inference_ns, count):
+def test_a_block_lasts_about_150_ms(inference_ns, count):
     assert block_count(inference_ns) == count
 
 
@@ -40,10 +40,10 @@ def test_warm_up_ends_when_the_running_median_stands_still(medians, steady):
 
 
 def test_rounds_fill_the_seconds():
-    made = plan([10 * MS, 20 * MS], seconds=5)
+    made = plan([10 * MS, 30 * MS], seconds=6)
 
-    assert made.rounds == 25
-    assert made.blocks == (20, 10)
+    assert made.rounds == 40
+    assert made.blocks == (15, 5)
 
 
 def test_a_slow_row_stretches_the_blocks_of_a_fast_one():
