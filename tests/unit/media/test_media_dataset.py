@@ -1,0 +1,207 @@
+"""COCO folders, honest and hostile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import picture, write_picture
+
+from edgecv_cli.core.errors import DataError
+from edgecv_cli.media.dataset import Dataset, map_classes, open_dataset
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def instances() -> dict[str, Any]:
+    return {
+        "images": [
+            {"id": 7, "file_name": "b.png", "width": 40, "height": 30},
+            {"id": 3, "file_name": "sub/a.png", "width": 40, "height": 30},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 20, "bbox": [1, 2, 10.5, 20], "iscrowd": 1,
+             "area": 99.5},
+            {"id": 2, "image_id": 7, "category_id": 10, "bbox": [5, 5, 4, 4]},
+        ],
+        "categories": [{"id": 20, "name": "Hex Nut"}, {"id": 10, "name": "gear"}],
+    }  # fmt: skip
+
+
+def make(folder: Path, change: Change = lambda content: None) -> Path:
+    for name in ("b.png", "sub/a.png"):
+        write_picture(folder / "images" / name)
+    content = instances()
+    change(content)
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_items_by_id_with_corners(tmp_path: Path) -> None:
+    dataset = open_dataset(make(tmp_path))
+    first, second = dataset.items
+    assert (first.image_id, second.image_id) == (3, 7)
+    assert first.path == tmp_path / "images" / "sub" / "a.png"
+    assert first.boxes.shape == (0, 4)
+    assert np.array_equal(second.boxes, np.array([[1, 2, 11.5, 22], [5, 5, 9, 9]], np.float32))
+    assert second.boxes.dtype == np.float32
+    assert second.category_ids.tolist() == [20, 10]
+    assert second.iscrowd.tolist() == [True, False]
+    assert second.areas.tolist() == [99.5, 16.0]
+    assert list(dataset.categories.items()) == [(10, "gear"), (20, "Hex Nut")]
+
+
+def test_limit_takes_the_lowest_ids(tmp_path: Path) -> None:
+    assert [item.image_id for item in open_dataset(make(tmp_path), limit=1).items] == [3]
+
+
+def test_missing_sizes_come_from_the_file(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        del content["images"][0]["width"], content["images"][1]["height"]
+
+    sizes = {(item.width, item.height) for item in open_dataset(make(tmp_path, change)).items}
+    assert sizes == {(40, 30)}
+
+
+def test_digest_follows_annotations_and_images(tmp_path: Path) -> None:
+    before = open_dataset(make(tmp_path)).digest
+    assert open_dataset(tmp_path).digest == before
+    limited = open_dataset(tmp_path, limit=1).digest
+    write_picture(tmp_path / "images" / "b.png", picture(shade=5))
+    repainted = open_dataset(tmp_path).digest
+    make(tmp_path, lambda content: content["annotations"].pop())
+    assert len({before, limited, repainted, open_dataset(tmp_path).digest}) == 4
+
+
+def put(key: str, index: int, **values: Any) -> Change:
+    return lambda content: content[key][index].update(values)
+
+
+def double(key: str) -> Change:
+    return lambda content: content[key].append(dict(content[key][0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put("images", 0, file_name="../secret.png"), "leads out of images/"),
+        (put("images", 0, file_name="/etc/passwd"), "leads out of images/"),
+        (put("images", 0, file_name="sub/../../x.png"), "leads out of images/"),
+        (put("images", 0, file_name="..\\x.png"), "leads out of images/"),
+        (put("images", 0, file_name="C:\\x.png"), "leads out of images/"),
+        (put("images", 0, file_name="a\0.png"), "has no file_name"),
+        (put("images", 0, file_name=5), "has no file_name"),
+        (put("images", 0, file_name="gone.png"), "1 of 2 images"),
+        (put("images", 0, file_name="sub/a.png"), "a second time"),
+        (put("images", 0, width=-3), "has the width -3"),
+        (put("images", 0, id=True), "not a whole number"),
+        (put("images", 0, id=3), "repeats the id 3"),
+        (put("images", 0, id=10**30), "not a whole number"),
+        (double("annotations"), "repeats the id 1"),
+        (double("categories"), "repeats the id 20"),
+        (put("categories", 0, name=" "), "has no name"),
+        (put("annotations", 0, image_id=99), "does not define"),
+        (put("annotations", 0, category_id=99), "does not define"),
+        (put("annotations", 0, bbox=[1, 2, 3]), "no bbox"),
+        (put("annotations", 0, bbox=[1, 2, float("inf"), 3]), "no bbox"),
+        (put("annotations", 0, bbox=[1, 2, "3", 4]), "no bbox"),
+        (put("annotations", 0, bbox=[1, 2, -3, 4]), "negative size"),
+        (put("annotations", 0, area=float("nan")), "has the area"),
+        (put("annotations", 0, iscrowd=2), "iscrowd"),
+        (lambda content: content.pop("annotations"), "no list 'annotations'"),
+        (lambda content: content.update(images=[5]), "is not an object"),
+        (lambda content: content.update(images=[], annotations=[]), "lists no images"),
+    ],
+)
+def test_hostile_instances(tmp_path: Path, change: Change, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset(make(tmp_path, change))
+    assert words in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00", "[" * 200_000])
+def test_broken_json(tmp_path: Path, text: str) -> None:
+    (make(tmp_path) / "instances.json").write_text(text)
+    with pytest.raises(DataError, match=r"instances\.json"):
+        open_dataset(tmp_path)
+
+
+def test_json_size_limit(tmp_path: Path) -> None:
+    with (make(tmp_path) / "instances.json").open("wb") as file:
+        file.truncate(2 * 1024**3)  # sparse: takes no room
+    with pytest.raises(DataError, match="larger than"):
+        open_dataset(tmp_path)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_dataset(tmp_path / "none")
+    with pytest.raises(DataError, match=r"has no instances\.json"):
+        open_dataset(tmp_path)
+    (tmp_path / "instances.json").write_text("{}")
+    with pytest.raises(DataError, match="has no images folder"):
+        open_dataset(tmp_path)
+    with pytest.raises(DataError, match="not a folder"):
+        open_dataset(tmp_path / "instances.json")
+
+
+def test_unreadable_json(tmp_path: Path) -> None:
+    path = make(tmp_path) / "instances.json"
+    path.unlink()
+    path.symlink_to(path)  # a loop: exists for nobody
+    with pytest.raises(DataError):
+        open_dataset(tmp_path)
+
+
+def with_categories(categories: dict[int, str]) -> Dataset:
+    return Dataset(Path("d"), (), categories, Path("d/instances.json"))
+
+
+def test_classes_by_name_in_any_spelling() -> None:
+    dataset = with_categories({10: "gear", 20: "Hex_Nut"})
+    assert map_classes(["hex-nut", "GEAR"], dataset) == {0: 20, 1: 10}
+
+
+def test_a_model_with_more_classes_maps_those_the_dataset_has() -> None:
+    assert map_classes(["dog", "gear", "cat"], with_categories({4: "gear"})) == {1: 4}
+
+
+def test_a_dataset_with_more_categories() -> None:
+    assert map_classes(["gear"], with_categories({4: "gear", 5: "dog"})) == {0: 4}
+
+
+def test_ninety_one_classes_are_category_ids() -> None:
+    names = [f"class {index}" for index in range(91)]
+    assert map_classes(names, with_categories({1: "person", 90: "brush"})) == {1: 1, 90: 90}
+
+
+def test_repeated_placeholder_names_pair_nothing() -> None:
+    names = ["-"] * 40 + ["gear"]
+    assert map_classes(names, with_categories({3: "gear"})) == {40: 3}
+
+
+def test_equal_counts_go_by_id_order() -> None:
+    assert map_classes(["a", "b"], with_categories({9: "y", 2: "x"})) == {0: 2, 1: 9}
+
+
+def test_neither_is_refused_by_name() -> None:
+    with pytest.raises(DataError) as caught:
+        map_classes(["a", "b", "dog"], with_categories({1: "dog", 2: "cat"}))
+    assert "'cat'" in caught.value.problem
+    assert "--spec" in caught.value.remedy
+
+
+@pytest.mark.real
+def test_real_dataset() -> None:
+    folder = Path(__file__).parents[4] / "shared" / "data" / "validation"
+    if not folder.is_dir():
+        pytest.skip("no ../shared")
+    dataset = open_dataset(folder)
+    assert len(dataset.items) == 100
+    assert sum(len(item.boxes) for item in dataset.items) == 670
+    assert len(dataset.categories) == 80
