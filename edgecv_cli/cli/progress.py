@@ -31,7 +31,7 @@ class _Line:
     def advance(self, amount: int = 1) -> None:
         self._done += amount
         now = self._owner.clock()
-        if now - self._spoke >= SECONDS_BETWEEN_LINES:
+        if now - self._spoke >= SECONDS_BETWEEN_LINES and self._done != self._total:
             self._spoke = now
             self._say("")
 

@@ -75,8 +75,9 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def lost(drop: Drop) -> str:
-    """Return a loss of accuracy; a gain has a plus sign."""
-    return f"{-drop.points:+.2f} points ({-100 * drop.relative:+.1f} %)"
+    """Return a loss of accuracy; a negative one is a gain, and says so."""
+    gain = ", a gain" if drop.points < 0 else ""
+    return f"{drop.points:.2f} points ({100 * drop.relative:.1f} %){gain}"
 
 
 def between(interval: Interval | None, digits: int = 3) -> str | None:
