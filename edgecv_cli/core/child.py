@@ -95,17 +95,17 @@ class Child:
             EdgeCVError: the service refused, in its own words.
         """
         ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
         with theirs:
-            self._channel = Channel(ours)
             try:
                 self._process = GroupProcess(
                     self._argv(theirs.fileno()),
                     env=self._environment(),
                     descriptors=[theirs.fileno()],
                 )
-            except BaseException:
-                ours.close()
-                raise
+            except OSError as error:
+                self._end(grace=0)
+                self._fail("crashed", f"could not be started: {error.strerror}")
         try:
             self._answer(self._channel, self._limits.seconds)
         except BaseException:
@@ -236,7 +236,7 @@ def _error_class(kind: str) -> type[EdgeCVError]:
     pending = [EdgeCVError]
     while pending:
         found = pending.pop()
-        if found.kind == kind and found.__init__ is EdgeCVError.__init__:  # type: ignore[misc]
+        if found.kind == kind and found.__init__ is EdgeCVError.__init__:
             return found
         pending.extend(found.__subclasses__())
     return EdgeCVError

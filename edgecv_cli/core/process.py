@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 _TAIL_BYTES = 16 * 1024
 _POLL_SECONDS = 0.01
+_JOIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class GroupProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        self._reader.join()
+        # Bounded: a descendant in a session of its own may hold the pipe open for ever.
+        self._reader.join(_JOIN_SECONDS)
         return how
 
     def _exit_within(self, grace: float) -> Exit | None:

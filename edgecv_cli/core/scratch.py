@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,6 +12,7 @@ from pathlib import Path
 
 _SUFFIX = ".edgecv-tmp"
 _NAME_BYTES = 200  # of the 255 that file systems allow; the rest is dot, token and suffix
+_TRIES = 100
 
 
 def is_scratch(path: Path) -> bool:
@@ -35,13 +37,15 @@ class ScratchFolder:
     def __init__(self, base: Path, name: str) -> None:
         sweep(base)
         stem = name.encode()[:_NAME_BYTES].decode(errors="ignore")
-        while True:
+        for _ in range(_TRIES):
             self.path = base / f".{stem}.{secrets.token_hex(4)}{_SUFFIX}"
             self.path.mkdir(mode=0o700)
-            lock = _lock(self.path)
-            if lock is not None:
-                self._lock = lock
-                return
+            with suppress(FileNotFoundError):  # a sweeper was between the mkdir and the lock
+                self._lock = _open(self.path)
+                if _lock(self._lock, otherwise=True) and self.path.exists():
+                    return
+                os.close(self._lock)
+        raise FileNotFoundError(errno.ENOENT, "the scratch folder vanishes", str(base))
 
     def remove(self) -> None:
         """Remove the folder and all that is left in it."""
@@ -51,29 +55,34 @@ class ScratchFolder:
 
 def sweep(base: Path) -> None:
     """Remove the scratch folders in ``base`` whose processes are dead."""
-    with suppress(OSError):
-        for entry in os.scandir(base):
-            path = Path(entry.path)
-            if not is_scratch(path) or not entry.is_dir(follow_symlinks=False):
-                continue
-            lock = _lock(path)
-            if lock is not None:
-                shutil.rmtree(path, ignore_errors=True)
-                os.close(lock)
+    for path in base.iterdir():
+        if is_scratch(path):
+            with suppress(OSError):  # a link, a file, another user's, or swept by someone else
+                _sweep_one(path)
 
 
-def _lock(folder: Path) -> int | None:
-    """Return a descriptor that holds the folder's lock, or None if another has or had it."""
+def _sweep_one(folder: Path) -> None:
+    descriptor = _open(folder)
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
+        if _lock(descriptor, otherwise=False):
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _lock(descriptor: int, *, otherwise: bool) -> bool:
+    """Lock a folder without waiting; where the file system has no locks, say ``otherwise``.
+
+    There nobody can tell the living from the dead, so nothing is swept.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A sweeper may have been between our mkdir and our lock: then the folder is gone.
-        if os.path.samestat(os.fstat(descriptor), folder.stat()):
-            return descriptor
+    except BlockingIOError:
+        return False
     except OSError:
-        pass
-    os.close(descriptor)
-    return None
+        return otherwise
+    return True

@@ -119,6 +119,12 @@ def test_a_service_that_is_not_in_the_table_is_not_run():
     assert caught.value.reason == "error"
 
 
+def test_an_interpreter_that_is_gone_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(ChildFailureError, match="could not be started"), probe():
+        pass
+
+
 def test_variables_reach_the_child_only():
     with probe(env={"EDGECV_TEST_VARIABLE": "1"}) as child:
         answer = child.call("echo", {"variable": "EDGECV_TEST_VARIABLE"})

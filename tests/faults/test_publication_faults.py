@@ -1,5 +1,8 @@
 """A full disk, a forbidden folder and a killed process leave nothing half written."""
 
+import errno
+import fcntl
+import os
 import resource
 import signal
 import subprocess
@@ -138,6 +141,19 @@ def test_a_killed_process_leaves_no_target_and_is_swept(tmp_path):
         out.main.write_bytes(b"new")
         out.commit()
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_without_locks_nothing_is_swept_and_everything_else_works(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".x.1234.edgecv-tmp").mkdir()
+    with Publication(tmp_path / "model.onnx") as out:
+        out.main.write_bytes(b"x")
+        out.commit()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".x.1234.edgecv-tmp", "model.onnx"]
 
 
 def test_only_scratch_folders_are_swept(tmp_path):
