@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -48,12 +48,16 @@ class Prefetch(Generic[T]):
             raise self._error
 
     def _work(self) -> None:
+        iterator = iter(self._items)
         try:
-            for item in self._items:
+            for item in iterator:
                 if not self._put(item):
-                    return
+                    break
         except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
             self._error = error
+        finally:
+            if isinstance(iterator, Generator):
+                iterator.close()  # an open video is let go here and now
         self._put(_END)
 
     def _put(self, item: object) -> bool:

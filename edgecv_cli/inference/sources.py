@@ -49,8 +49,9 @@ class FrameSource:
         skipped: grows while frames are read.
     """
 
-    def __init__(self, entries: Sequence[_Entry]) -> None:
+    def __init__(self, entries: Sequence[_Entry], limit: int | None = None) -> None:
         self._entries = tuple(entries)
+        self._limit = limit
         self.skipped: list[Skipped] = []
 
     @property
@@ -70,8 +71,10 @@ class FrameSource:
 
     @property
     def total(self) -> int | None:
-        """How many frames to expect; None with videos, which only estimate it."""
-        return None if self.has_videos else len(self._entries)
+        """How many frames to expect at most; None with videos, which only estimate it."""
+        if self.has_videos:
+            return self._limit
+        return min(len(self._entries), self._limit or len(self._entries))
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames.
@@ -85,18 +88,21 @@ class FrameSource:
                 for frame in _read(entry, self.skipped):
                     given += 1
                     yield frame
+                    if given == self._limit:
+                        return
             except DataError as error:
                 self.skipped.append(Skipped(str(entry.path), error.problem))
         if given == 0 and self.skipped:
             raise _nothing_decodable(self.skipped)
 
 
-def open_sources(args: Sequence[str]) -> FrameSource:
+def open_sources(args: Sequence[str], *, limit: int | None = None) -> FrameSource:
     """Find the files that the arguments name.
 
     Args:
         args: image or video files, folders (their images and videos, by name), or patterns
             with ``*``, ``?``, ``[...]`` and ``**`` for any depth.
+        limit: stop after this many frames; None gives all.
 
     Raises:
         DataError: an argument names nothing, or nothing that can be read.
@@ -107,7 +113,7 @@ def open_sources(args: Sequence[str]) -> FrameSource:
     for arg in args:
         for entry in _expand(arg):
             entries.setdefault(os.path.realpath(entry.path), entry)
-    return FrameSource(tuple(entries.values()))
+    return FrameSource(tuple(entries.values()), limit)
 
 
 def _expand(arg: str) -> list[_Entry]:

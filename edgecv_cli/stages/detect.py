@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -76,7 +75,7 @@ def run_detect(
         EdgeCVError: sources, model, engine or output can't be used.
         InterruptedByUser: cancelled; nothing was saved.
     """
-    source = open_sources(config.sources)
+    source = open_sources(config.sources, limit=config.limit)
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
@@ -90,10 +89,8 @@ def run_detect(
             stack.enter_context(closing(sink))
         tally = Tally()
         began = context.clock()
-        total = source.total if config.limit is None else config.limit
-        frames = islice(source, config.limit)
-        with context.progress.task("detect", total, "frame") as task:
-            results = detect(loaded, frames, sinks, context, classes=wanted, tally=tally)
+        with context.progress.task("detect", source.total, "frame") as task:
+            results = detect(loaded, source, sinks, context, classes=wanted, tally=tally)
             for _ in results:
                 _show_rate(task, tally, context.clock() - began)
         summary = _summary(config, loaded, source, tally, context.clock() - began)
