@@ -1,0 +1,262 @@
+"""The whole of detect: sources in, one published folder and a summary out."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from clips import write_picture, write_video
+from fakes import CLASSES, FakePredictor, found, loaded
+from models import yolov8
+from scenes import scene
+
+from edgecv_cli.config.detect import DetectConfig
+from edgecv_cli.core.boxes import iou_matrix
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import (
+    DataError,
+    InterruptedByUser,
+    OutputError,
+    OutputExistsError,
+    UsageError,
+)
+from edgecv_cli.stages.detect import choose_classes, run_detect
+from edgecv_cli.stages.detect_result import DetectSummary
+
+Lines = list[dict[str, Any]]
+
+
+def run(
+    sources: list[Path], predictor: FakePredictor | None = None, *,
+    emit: Callable[[dict[str, Any]], None] | None = None, context: Context | None = None,
+    **options: Any,
+) -> DetectSummary:  # fmt: skip
+    config = DetectConfig.from_options(
+        model=Path("m.onnx"), sources=[str(source) for source in sources], **options
+    )
+    return run_detect(config, context or Context(), emit=emit, load=lambda _: loaded(predictor))
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def readers() -> int:
+    return sum(thread.name == "edgecv-reader" for thread in threading.enumerate())
+
+
+def test_a_planted_detector_finds_what_is_in_the_pictures(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    onnx.save(yolov8(planted=True, ultralytics=True), model)
+    truths = {}
+    for seed in range(3):
+        image, boxes, ids = scene(seed=seed)
+        path = write_picture(tmp_path / "in" / f"{seed}.png", image)
+        truths[str(path)] = (boxes, ids)
+    lines: Lines = []
+    summary = run_detect(
+        DetectConfig(model=model, sources=(str(tmp_path / "in"),)), Context(), emit=lines.append
+    )
+    *frames, last = lines
+    assert last == {"summary": summary.to_json()}
+    assert [frame["source"] for frame in frames] == list(truths)
+    for frame in frames:
+        boxes, ids = truths[frame["source"]]
+        assert sorted(hit["class_id"] for hit in frame["detections"]) == sorted(ids.tolist())
+        hits = np.array([hit["box"] for hit in frame["detections"]], np.float32)
+        assert iou_matrix(boxes, hits).max(axis=1).min() > 0.7
+    assert summary.frames == 3
+    assert summary.engine == "onnxruntime"
+    assert summary.sha256 is not None
+
+
+def test_everything_is_saved_into_one_folder(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "a.png")
+    write_video(tmp_path / "in" / "clip.mp4", frames=2)
+    run([tmp_path / "in"], output=tmp_path / "out", save=["image,video,json,coco,csv,yolo"])
+    assert tree(tmp_path / "out") == [
+        "a.png", "clip.mp4", "clip_000000.jpg", "clip_000001.jpg", "coco.json",
+        "coco_images.json", "detections.csv", "detections.jsonl", "labels/a.txt",
+        "labels/clip_000000.txt", "labels/clip_000001.txt",
+    ]  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (("a.png",), ["a.png", "detections.jsonl"]),
+        (("clip.mp4",), ["clip.mp4", "detections.jsonl"]),
+        (("a.png", "clip.mp4"), None),
+    ],
+)
+def test_what_is_saved_unless_asked(
+    tmp_path: Path, sources: tuple[str, ...], expected: list[str] | None
+) -> None:
+    write_picture(tmp_path / "a.png")
+    write_video(tmp_path / "clip.mp4", frames=2)
+    run([tmp_path / name for name in sources], output=tmp_path / "out")
+    saved = tree(tmp_path / "out")
+    if expected is None:
+        assert {"a.png", "clip.mp4", "detections.jsonl"} <= set(saved)
+    else:
+        assert saved == expected
+
+
+def test_summary_states_how_it_was_made(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    ticks = itertools.count(0, 500_000_000)
+    predictor = FakePredictor()
+    summary = run([tmp_path / "a.png"], predictor, context=Context(clock=lambda: next(ticks)))
+    said = summary.to_json()
+    assert said["schema"] == "edgecv.detect/1"
+    assert said["seconds"] > 0
+    assert said["fps"] == pytest.approx(1 / said["seconds"])
+    assert (said["preprocess_p50_ms"], said["infer_p50_ms"], said["postprocess_p50_ms"]) == (
+        1,
+        4,
+        2,
+    )
+    assert (said["frames"], said["detections"], said["skipped"]) == (1, 2, [])
+    assert said["provider"] == "FakeProvider"
+    assert {"machine", "threads", "score_threshold", "nms_iou"} <= set(said)
+    assert "output" not in said
+    assert predictor.closed
+
+
+def test_broken_among_good_is_skipped_counted_and_named(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    write_picture(tmp_path / "in" / "c.png")
+    summary = run([tmp_path / "in"], output=tmp_path / "out")
+    assert summary.frames == 2
+    assert [entry.source for entry in summary.skipped] == [str(tmp_path / "in" / "b.png")]
+    assert "can't be decoded" in summary.skipped[0].problem
+    last = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[-1])
+    assert last["summary"]["skipped"][0]["source"].endswith("b.png")
+
+
+def test_only_broken_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="can't be decoded"):
+        run([tmp_path / "a.png"], output=tmp_path / "out")
+    assert tree(tmp_path) == ["a.png"]
+
+
+def test_classes_and_limit(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", frames=6)
+    lines: Lines = []
+    summary = run([tmp_path / "clip.mp4"], classes=["BOLT"], limit=4, emit=lines.append)
+    assert (summary.frames, summary.detections) == (4, 4)
+    kinds = {hit["class_name"] for line in lines[:-1] for hit in line["detections"]}
+    assert kinds == {"bolt"}
+    assert summary.skipped == ()
+
+
+def test_boxes_that_are_no_numbers_go(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    lines: Lines = []
+    nan = float("nan")
+    boxes = found((nan, 0, 1, 1, 0.9, 0), (0, 0, 5, 5, 0.8, 1), (0, 0, 5, 5, nan, 1))
+    run([tmp_path / "a.png"], FakePredictor([boxes]), emit=lines.append)
+    assert [hit["score"] for hit in lines[0]["detections"]] == [0.8]
+
+
+def test_frame_without_detections_is_still_a_line(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    lines: Lines = []
+    run([tmp_path / "a.png"], FakePredictor([found()]), emit=lines.append)
+    assert lines[0]["detections"] == []
+
+
+def interrupting(context: Context) -> Callable[[Mapping[str, Any]], None]:
+    def emit(line: Mapping[str, Any]) -> None:
+        context.cancel.set()
+
+    return emit
+
+
+def test_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", frames=30)
+    context = Context()
+    predictor = FakePredictor()
+    with pytest.raises(InterruptedByUser):
+        run(
+            [tmp_path / "clip.mp4"], predictor, emit=interrupting(context), context=context,
+            output=tmp_path / "out",
+        )  # fmt: skip
+    assert len(predictor.shapes) == 1
+    assert tree(tmp_path) == ["clip.mp4"]
+    assert readers() == 0
+    assert predictor.closed
+
+
+def test_interrupted_at_the_last_frame_leaves_nothing(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    context = Context()
+    with pytest.raises(InterruptedByUser):
+        run(
+            [tmp_path / "a.png"], emit=interrupting(context), context=context,
+            output=tmp_path / "out",
+        )  # fmt: skip
+    assert tree(tmp_path) == ["a.png"]
+
+
+def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    def full(line: Mapping[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_picture(tmp_path / "a.png")
+    with pytest.raises(OutputError, match="No space left"):
+        run([tmp_path / "a.png"], emit=full, output=tmp_path / "out")
+    assert tree(tmp_path) == ["a.png"]
+
+
+def test_existing_output_is_refused_before_the_model_is_opened(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("keep")
+    predictor = FakePredictor()
+    with pytest.raises(OutputExistsError, match="exists"):
+        run([tmp_path / "in"], predictor, output=tmp_path / "out")
+    run([tmp_path / "in"], predictor, output=tmp_path / "out", force=True)
+    assert tree(tmp_path / "out") == ["a.png", "detections.jsonl", "mine.txt"]
+
+
+def test_output_that_holds_the_sources_is_refused(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "in" / "a.png")
+    before = path.read_bytes()
+    with pytest.raises(OutputExistsError, match="contains the input"):
+        run([tmp_path / "in"], output=tmp_path / "in", force=True)
+    assert path.read_bytes() == before
+
+
+def test_video_of_pictures_is_refused(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="none of the sources is a video"):
+        run([tmp_path / "a.png"], output=tmp_path / "out", save=["video"])
+
+
+def test_classes_by_name_or_index() -> None:
+    assert choose_classes((), CLASSES) is None
+    assert choose_classes(("Hex Nut", "0"), CLASSES) == {0, 2}
+    assert choose_classes(("1",), ("1", "0")) == {0}  # a name wins over an index
+
+
+@pytest.mark.parametrize(
+    ("wanted", "remedy"),
+    [("bolts", "did you mean bolt?"), ("9", "from 0 to 2"), ("zebra", "gear, bolt, hex nut")],
+)
+def test_unknown_class_offers_the_nearest(wanted: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=f"no class {wanted!r}") as caught:
+        choose_classes((wanted,), CLASSES)
+    assert remedy in caught.value.remedy
