@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
@@ -137,11 +137,6 @@ class OnnxRuntimeRequest:
 
     def wait(self, timeout: float | None = None) -> None:
         """Return at once: :meth:`start` has waited already."""
-
-
-def usable_cores() -> int:
-    """Return how many logical cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -1,1 +1,1 @@
-
+"""One stage one file: read, decide, measure, publish; the command line calls these."""

@@ -22,6 +22,7 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError, UsageError
 from edgecv_cli.core.files import Publication, sha256_file
+from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import serialize, with_metadata
@@ -29,7 +30,6 @@ from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import engine_versions, machine
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import ImageFolder, open_images
-from edgecv_cli.runtime.onnxruntime import usable_cores
 from edgecv_cli.stages.quantize_report import RunFacts, build_result, kept_float
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
