@@ -15,6 +15,7 @@ from edgecv_cli.detector.metadata import printable
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 
 _MAX_BYTES = 1_000_000
+_MAX_DEPTH = 8
 _KEYS = {
     "": frozenset(DetectorSpec.model_fields) - {"version"},
     "input": frozenset(InputSpec.model_fields),
@@ -36,8 +37,7 @@ def load_spec_overrides(path: Path) -> Mapping[str, Any]:
 
     text = _read(path)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ConfigError(f"'{path}' uses YAML aliases", remedy="write the values out")
+        _check_shape(yaml.parse(text, yaml.SafeLoader), path)
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -98,6 +98,20 @@ def _read(path: Path) -> str:
         raise ConfigError(
             f"'{path}' is no text in UTF-8", remedy="give a detector spec in YAML"
         ) from error
+
+
+def _check_shape(events: Iterable[Any], path: Path) -> None:
+    """Refuse aliases and deep nesting, which make a small file costly to load."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"'{path}' uses YAML aliases", remedy="write the values out")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise ConfigError(f"'{path}' is nested too deeply", remedy="give a detector spec")
 
 
 def _check_keys(value: Mapping[Any, Any], path: Path) -> None:

@@ -80,12 +80,11 @@ def prior_boxes(rest: Array, size: tuple[int, int]) -> PriorBoxes | None:
 
 
 def _distinct(sides: Array) -> int:
-    """Count distinct widths and heights [N, 2], rounded to a thousandth of their range."""
-    unit = max(float(sides.max()), 1e-9) / 1000
+    """Count distinct widths and heights [N, 2], rounded to half a percent of the largest."""
+    unit = float(sides.max()) / 200
     return sum(len(np.unique(np.round(column / unit))) for column in sides.T)
 
 
 def _moves(values: Array) -> int:
-    """Count how often a value differs from the one before."""
-    unit = max(float(np.ptp(values)), 1e-9) / 1e5
-    return int((np.abs(np.diff(values)) > unit).sum())
+    """Count how often a value differs from the one before, by more than fp16 rounds."""
+    return int((np.abs(np.diff(values)) > np.ptp(values) / 500).sum())

@@ -18,7 +18,7 @@ Kind = Literal["sigmoid", "linear", "other"]
 Array = NDArray[Any]
 
 LAYOUTS: tuple[BoxLayout, ...] = ("cxcywh", "xyxy", "yxyx")
-_CELL_TOLERANCE = 0.05  # of a cell: far above rounding in fp16, far below half a cell
+_CELL_TOLERANCE = 0.15  # of a cell: above rounding in fp16, far below half a cell
 _MAX_AXIS = 1_000_000
 
 

@@ -22,7 +22,7 @@ def recognised(model, *, input_size=None, **override) -> Recognised:
 NC = st.sampled_from([1, 2, 3, 20, 80, 91])
 SIZES = st.sampled_from([(64, 64), (64, 96), (96, 64), (32, 160)])
 OPSETS = st.sampled_from([11, 13, 17, 21])
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 
 
 @given(NC, SIZES, OPSETS, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 99))

@@ -67,7 +67,7 @@ def test_classes_may_be_a_file_of_names_beside_the_spec(tmp_path):
         ("!!python/object/apply:os.system ['true']", "is not YAML", "correct it"),
         ("- a\n- b", "holds no keys", "family: yolox"),
         ("", "holds no keys", "family: yolox"),
-        ("[" * 5000, "is not YAML", "correct it"),
+        ("[" * 900_000, "nested too deeply", "give a detector spec"),
     ],
 )
 def test_what_is_no_spec_is_refused_with_the_nearest_key(tmp_path, text, problem, remedy):
