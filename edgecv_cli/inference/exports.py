@@ -54,7 +54,7 @@ class JsonFileSink(PlainSink):
             OutputError: it can't be written.
         """
         self._lines.finish(summary)
-        with writing(self._path):
+        with writing(Path(self._path.name)):
             self._file.close()
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class JsonFileSink(PlainSink):
         self._file.close()
 
     def _emit(self, record: dict[str, Any]) -> None:
-        with writing(self._path):
+        with writing(Path(self._path.name)):
             self._file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
@@ -154,7 +154,7 @@ class CsvSink(PlainSink):
         Raises:
             OutputError: it can't be written.
         """
-        with writing(self._path):
+        with writing(Path(self._path.name)):
             self._file.close()
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class CsvSink(PlainSink):
         self._file.close()
 
     def _rows(self, rows: list[tuple[Any, ...]]) -> None:
-        with writing(self._path):
+        with writing(Path(self._path.name)):
             self._writer.writerows(rows)
 
 
@@ -172,7 +172,7 @@ class YoloSink(PlainSink):
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "labels"
         self._names = FileNames()
-        with writing(self._folder):
+        with writing(Path(self._folder.name)):
             self._folder.mkdir(exist_ok=True)
 
     def write(self, result: FrameResult) -> None:
@@ -184,7 +184,7 @@ class YoloSink(PlainSink):
         path = self._folder / self._names.pick(frame_stem(result.frame) + ".txt")
         height, width = result.frame.image.shape[:2]
         lines = yolo_lines(result.detections, height, width)
-        with writing(path):
+        with writing(Path(path.name)):
             path.write_text("".join(line + "\n" for line in lines), encoding="ascii")
 
 
@@ -231,11 +231,11 @@ def _image_ids(frames: list[tuple[str, int, bool]]) -> list[int]:
 
 
 def _open_text(path: Path) -> TextIO:
-    with writing(path):
+    with writing(Path(path.name)):
         # surrogateescape: file names on Linux are bytes, and a source may hold any of them.
         return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _dump(path: Path, value: Any) -> None:
-    with writing(path):
+    with writing(Path(path.name)):
         path.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")

@@ -146,5 +146,5 @@ def save_image(path: Path, image: Image) -> None:
             f"image {path.name} can't be encoded as {path.suffix or 'a file without suffix'}",
             remedy="save the source as JPEG or PNG first, or leave image out of --save",
         )
-    with writing(path):
+    with writing(Path(path.name)):  # not the scratch folder's name
         path.write_bytes(data.tobytes())

@@ -234,6 +234,6 @@ def _undecodable(path: Path, why: str) -> DataError:
 
 def _space(folder: Path) -> str:
     try:
-        return f"{shutil.disk_usage(folder).free // 1024**2} MiB free in {folder}"
+        return f"{shutil.disk_usage(folder).free // 1024**2} MiB free there"
     except OSError as error:
-        return f"{folder}: {error.strerror}"
+        return error.strerror or "the folder is gone"
