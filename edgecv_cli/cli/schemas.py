@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 RESULTS: dict[str, str] = {
-    "demo": "edgecv_cli.pipeline.demo:DemoResult",
+    "demo": "edgecv_cli.pipeline.demo_result:DemoResult",
     "inspect": "edgecv_cli.stages.inspect:InspectResult",
     "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 
 from edgecv_cli.artifact.lineage import Step
-from edgecv_cli.cli.render import benchmark, detect, evaluate, inspect, quantize, tables
+from edgecv_cli.cli.render import benchmark, demo, detect, evaluate, inspect, quantize, tables
 from edgecv_cli.core.result import Drop, Interval, Machine
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
+from edgecv_cli.pipeline.demo_result import DemoResult, DemoSide
 from edgecv_cli.stages.benchmark import BenchmarkResult
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource
 from edgecv_cli.stages.evaluate import EvaluateResult, ProfileUsed
@@ -223,3 +224,41 @@ def test_numbers():
     assert tables.lost(Drop(points=-0.5, relative=-0.01)) == "-0.50 points (-1.0 %), a gain"
     assert tables.between(None) is None
     assert list(tables.measured_on(None)) == []
+
+
+class TestDemo:
+    def side(self, value: float) -> DemoSide:
+        return DemoSide(map=value, map50=0.9, p50_ms=5, p95_ms=6, samples=99, size_bytes=3_000_000)
+
+    def result(self, **changes: object) -> DemoResult:
+        given = {
+            "schema": "edgecv.demo/1", "baseline": self.side(0.7), "optimized": self.side(0.69),
+            "recipe": "cpu: all", "speedup": 1.5, "size_ratio": 3.5, "pays": True, "images": 300,
+            "speedup_interval": Interval(low=1.4, high=1.6), "calibration_images": 64,
+            "drop": Drop(points=1.0, relative=0.014), "threads": 2, "rounds": 12, "seconds": 90.0,
+            "output": "edgecv-demo", "models": ("a.onnx", "b.onnx"),
+            "pictures": ("pictures/1.png",), "report": "edgecv-demo/report.html",
+        }  # fmt: skip
+        return DemoResult(**{**given, **changes})
+
+    def test_before_after_and_where_it_is(self):
+        stock = {"stock": self.side(0.3), "stock_drop": Drop(points=40, relative=0.57)}
+        said = text(demo.render(self.result(**stock, stock_speedup=1.6)))
+        for part in (
+            "mAP50-95 0.700 0.690 0.300",
+            "faster 1.50 x",
+            "stock drop 40.00 points (57.0 %)",
+            "stock faster 1.60 x",
+            "mAP on 300 labelled scenes, calibrated on 64 others; 99 timed inferences",
+            "report edgecv-demo/report.html",
+            "pictures 1, such as pictures/1.png",
+        ):
+            assert part in said
+        assert "warning" not in said
+
+    def test_where_int8_does_not_pay_it_says_so(self):
+        said = text(demo.render(self.result(pays=False, pictures=(), warnings=("busy",))))
+        assert "warning: int8 is not shown to be faster on this machine" in said
+        assert "warning: busy" in said
+        assert "mAP50-95 0.700 0.690 -" in said
+        assert "pictures" not in said
