@@ -106,6 +106,7 @@ def test_a_folder_without_write_permission_is_named():
                 print(error.problem)
             """,
             folder,
+            env={"PATH": os.environ["PATH"]},
         )
         out, err = process.communicate(timeout=60)
         assert err == ""
