@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,4 +90,6 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the ``edgecv`` command."""
+    if not sys.warnoptions and "--verbose" not in sys.argv:
+        warnings.simplefilter("ignore")  # they are for developers; notes are for users
     sys.exit(run(sys.argv[1:]))

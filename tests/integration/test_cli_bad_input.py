@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 import models
 import onnx
 import pytest
-from command_line import edgecv
+from command_line import edgecv, python
 from scenes import scene
 
 from edgecv_cli.core.require import cv2
@@ -238,3 +238,23 @@ def test_a_spec_file_that_is_wrong(work, text):
     else:
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 2
+
+
+BLOCKED = """
+import sys
+sys.modules["cv2"] = None
+from edgecv_cli.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_inspect_and_help_work_without_cv2(work):
+    assert "detector: yolov8" in python("-c", BLOCKED, "inspect", str(work / "good.onnx")).stdout
+    assert python("-c", BLOCKED, "detect", "--help").returncode == 0
+
+
+def test_detect_without_cv2_names_what_to_install(work):
+    args = ["detect", str(work / "good.onnx"), str(work / "images"), "--quiet"]
+    done = python("-c", BLOCKED, *args)
+    assert done.returncode == 1
+    assert "pip install" in done.stderr.splitlines()[1]

@@ -58,8 +58,8 @@ def render(result: DemoResult) -> Iterator[RenderableType]:
         yield warning(text)
     yield line(
         f"mAP on {result.images} labelled scenes, calibrated on {result.calibration_images} "
-        f"others; {result.baseline.samples} timed inferences each in {result.rounds} interleaved rounds, "
-        f"{result.threads} threads; {result.seconds:.0f} s in all",
+        f"others; {result.baseline.samples} timed inferences each in {result.rounds} "
+        f"interleaved rounds, {result.threads} threads; {result.seconds:.0f} s in all",
         "dim",
     )
     yield from measured_on(result.machine)
