@@ -85,7 +85,13 @@ class Artifact:
         """Return the graph's facts at an image size ([height, width]; None: as fixed)."""
         from edgecv_cli.graph.inspect import read_facts
 
-        return read_facts(self.model, input_size=input_size)
+        if input_size not in self._facts:
+            self._facts[input_size] = read_facts(self.model, input_size=input_size)
+        return self._facts[input_size]
+
+    @cached_property
+    def _facts(self) -> dict[tuple[int, int] | None, GraphFacts]:
+        return {}
 
     def detector(
         self, spec_file: Path | None = None, *, input_size: tuple[int, int] | None = None
@@ -102,7 +108,8 @@ class Artifact:
         """
         from edgecv_cli.detector.recognise import load_spec_overrides, recognise
 
-        override: Mapping[str, Any] | None = (
-            None if spec_file is None else load_spec_overrides(spec_file)
-        )
-        return recognise(self.facts(input_size), override=override)
+        override: Mapping[str, Any] = {}
+        if spec_file is not None:
+            override = load_spec_overrides(spec_file)
+        size = input_size or override.get("input", {}).get("size")
+        return recognise(self.facts(None if size is None else tuple(size)), override=override)

@@ -174,16 +174,9 @@ def _cut(
     opset: list[onnx.OperatorSetIdProto],
     shapes: dict[str, Shape],
 ) -> onnx.ModelProto:
-    """Build a model of the tail alone; Shape nodes become the constants that they are."""
-    nodes = []
-    for node in tail.nodes:
-        if node.op_type == "Shape":
-            start, end = _shape_range(node, len(shapes[node.input[0]]))
-            value = np.asarray(_static(shapes[node.input[0]])[start:end], np.int64)
-            tensor = numpy_helper.from_array(value)
-            nodes.append(onnx.helper.make_node("Constant", [], list(node.output), value=tensor))
-        else:
-            nodes.append(node)
+    """Build a model of the tail alone."""
+    constants = Constants(graph)
+    nodes = [_plain(node, constants, shapes) for node in tail.nodes]
     used = {name for node in nodes for name in node.input}
     inputs = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, _static(shapes[name]))
@@ -193,6 +186,46 @@ def _cut(
     stored = [tensor for tensor in graph.initializer if tensor.name in used]
     part = onnx.helper.make_graph(nodes, "tail", inputs, outputs, stored)
     return onnx.helper.make_model(part, opset_imports=opset, ir_version=8)
+
+
+def _plain(
+    node: onnx.NodeProto, constants: Constants, shapes: dict[str, Shape]
+) -> onnx.NodeProto:
+    """Return what a node means to the layout.
+
+    Shape nodes become the constants that they are. Quantizing is passed by, for a grid that fits
+    real activations would clip the probe's values; a stored integer becomes its real number.
+    """
+    output = list(node.output)
+    if node.op_type == "Shape":
+        start, end = _shape_range(node, len(shapes[node.input[0]]))
+        value = np.asarray(_static(shapes[node.input[0]])[start:end], np.int64)
+        tensor = numpy_helper.from_array(value)
+        return onnx.helper.make_node("Constant", [], output, value=tensor)
+    if node.op_type == "DequantizeLinear":
+        stored = _dequantized(node, constants)
+        if stored is not None:
+            tensor = numpy_helper.from_array(stored)
+            return onnx.helper.make_node("Constant", [], output, value=tensor)
+    if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
+        return onnx.helper.make_node("Identity", [node.input[0]], output)
+    return node
+
+
+def _dequantized(node: onnx.NodeProto, constants: Constants) -> NDArray[np.float32] | None:
+    """Return the real values of a stored integer tensor (ONNX DequantizeLinear), or None."""
+    parts = [constants.value(name) for name in node.input]
+    if any(part is None for part in parts):
+        return None
+    integers, scale, *zeros = [np.asarray(part) for part in parts]
+    zero = zeros[0] if zeros else np.zeros_like(scale, integers.dtype)
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    if scale.ndim == 1 and scale.size > 1:
+        shape = [1] * integers.ndim
+        shape[axis] = scale.size
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    real: NDArray[np.float32] = (integers.astype(np.float64) - zero) * scale
+    return real.astype(np.float32)
 
 
 def _shape_range(node: onnx.NodeProto, rank: int) -> tuple[int, int]:

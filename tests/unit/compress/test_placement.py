@@ -1,0 +1,76 @@
+"""Which nodes run in integers, and why the others do not."""
+
+from __future__ import annotations
+
+import pytest
+from models import ssd, yolov8, yolox
+
+from edgecv_cli.compress.quantization.placement import (
+    distinct_placements,
+    integer_share,
+    place,
+)
+from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.topology import Topology
+
+BUILDERS = {"yolov8": yolov8, "yolox": yolox, "ssd": ssd}
+
+
+@pytest.fixture(scope="module", params=sorted(BUILDERS))
+def topology(request):
+    return Topology.of(normalise(BUILDERS[request.param]()))
+
+
+def test_the_decode_tail_is_never_in_integers(topology):
+    for placement in distinct_placements(topology):
+        assert not set(place(topology, placement).nodes) & topology.tail
+
+
+def test_each_layer_is_in_integers_or_has_a_reason(topology):
+    for placement in distinct_placements(topology):
+        chosen = place(topology, placement)
+        for name in topology.layers:
+            assert (name in chosen.nodes) != (name in chosen.reasons)
+
+
+def test_all_leaves_no_convolution_float(topology):
+    assert integer_share(topology, place(topology, "all").nodes) == 1.0
+
+
+def test_last_leaves_exactly_the_heads_float(topology):
+    assert set(place(topology, "last").reasons) == set(topology.heads)
+
+
+def test_last2_adds_layers_that_feed_only_heads(topology):
+    more = set(place(topology, "last2").reasons) - set(topology.heads)
+    for name in more:
+        below = set(topology.layers_below(name))
+        assert below <= set(topology.heads)
+
+
+def test_depthwise_layers_and_their_inputs_stay_float():
+    topology = Topology.of(normalise(yolox()))
+    depthwise = [layer for layer in topology.layers.values() if layer.depthwise]
+    chosen = set(place(topology, "depthwise-float").nodes)
+    assert depthwise
+    for layer in depthwise:
+        assert layer.name not in chosen
+        assert not chosen & set(topology.layers_above(layer.data))
+
+
+def test_distinct_placements_differ_and_hold_a_layer(topology):
+    names = distinct_placements(topology)
+    nodes = [place(topology, name).nodes for name in names]
+    assert len(set(nodes)) == len(nodes)
+    assert all(integer_share(topology, chosen) > 0 for chosen in nodes)
+
+
+def test_glue_is_read_by_an_integer_node(topology):
+    chosen = set(place(topology, "all").nodes)
+    for name in chosen - set(topology.layers):
+        readers = [
+            reader
+            for output in topology.nodes[name].output
+            for reader in topology.consumers.get(output, [])
+        ]
+        assert chosen & set(readers)
