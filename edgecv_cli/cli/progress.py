@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def _count(done: int, total: int | None, unit: str) -> str:
+    of = f"/{total}" if total is not None and done != total else ""
+    return f"{done}{of} {unit}{'' if done == 1 and not of else 's'}"
+
+
 class _Line:
     """A task that prints how far it is now and then."""
 
@@ -42,9 +47,8 @@ class _Line:
         self._say(f" in {self._owner.clock() - self._began:.1f} s")
 
     def _say(self, ending: str) -> None:
-        of = f"/{self._total}" if self._total is not None and self._done != self._total else ""
-        many = "" if self._done == 1 and not of else "s"
-        count = f"{self._done}{of} {self._unit}{many}" if self._done or of else "done"
+        nothing = not self._done and not self._total
+        count = "done" if nothing else _count(self._done, self._total, self._unit)
         said = f" ({self._text})" if self._text else ""
         self._owner.note(f"{self._name}: {count}{ending}{said}")
 
@@ -71,11 +75,14 @@ class PlainProgress:
 class _Bar:
     """A task that is a row of a live display."""
 
-    def __init__(self, display: RichProgress, row: TaskID) -> None:
-        self._display, self._row = display, row
+    def __init__(self, display: RichProgress, row: TaskID, total: int | None, unit: str) -> None:
+        self._display, self._row, self._total, self._unit = display, row, total, unit
+        self._done = 0
 
     def advance(self, amount: int = 1) -> None:
-        self._display.advance(self._row, amount)
+        self._done += amount
+        count = _count(self._done, self._total, self._unit)
+        self._display.update(self._row, completed=self._done, count=count)
 
     def describe(self, text: str) -> None:
         self._display.update(self._row, text=plain(text))
@@ -91,18 +98,19 @@ class LiveProgress:
 
     @contextmanager
     def task(self, name: str, total: int | None = None, unit: str = "image") -> Iterator[Task]:
-        """Open a task; its row stays, finished, when it ends."""
+        """Open a task; when it ends its row stays, or goes if it was part of another's."""
         display = self._started()
-        row = display.add_task(plain(name), total=total, unit=unit, text="")
+        row = display.add_task(plain(name), total=total, count=_count(0, total, unit), text="")
         self._open += 1
         try:
-            yield _Bar(display, row)
+            yield _Bar(display, row, total, unit)
         finally:
             self._open -= 1
-            display.stop_task(row)
             if self._open == 0:
                 display.stop()
                 self._display = None
+            else:
+                display.remove_task(row)
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""
@@ -119,7 +127,7 @@ class LiveProgress:
             self._display = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
-                TextColumn("{task.completed:.0f} {task.fields[unit]}s", markup=False),
+                TextColumn("{task.fields[count]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[text]}", markup=False, style="dim"),
                 console=Console(file=self._stream, emoji=False, highlight=False),
