@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
@@ -127,7 +128,7 @@ class Config(BaseModel):
         got = first.get("input")
         if first["type"] != "value_error":
             message = f"should be {message[:1].lower()}{message[1:]}"
-            message += "" if got is None or isinstance(got, dict) else f", got {got!r}"
+            message += "" if got is None or isinstance(got, dict) else f", got {reprlib.repr(got)}"
         return ConfigError(f"{where}{name}: {message}", remedy=remedy)
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Reading settings from YAML: hostile input, so only plain data and a size limit."""
+"""Reading settings from YAML: hostile input, so plain data within limits.
+
+Aliases are refused, because a few lines of them stand for gigabytes ("billion laughs").
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 from edgecv_cli.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 LIMIT_BYTES = 1 << 20
+LIMIT_DEPTH = 16
 
 
 def read_yaml(path: Path) -> Any:
     """Return the plain data (mappings, lists, strings, numbers) that a YAML file holds.
 
     Raises:
-        ConfigError: it can't be read, is larger than 1 MiB, or is not YAML, with the line.
+        ConfigError: it can't be read, is larger than 1 MiB, nests deeper than 16 levels, holds
+            an alias, or is not YAML, with the line.
     """
     import yaml
 
@@ -25,7 +31,9 @@ def read_yaml(path: Path) -> Any:
             text = file.read(LIMIT_BYTES + 1)
         if len(text) > LIMIT_BYTES:
             raise ConfigError(f"{path} is larger than 1 MiB", remedy="give a settings file")
-        return yaml.safe_load(text.decode("utf-8"))
+        decoded = text.decode("utf-8")
+        _check_shape(yaml.parse(decoded, yaml.SafeLoader), path)
+        return yaml.safe_load(decoded)
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read: {error.strerror}", remedy="give the path of a YAML file"
@@ -36,8 +44,25 @@ def read_yaml(path: Path) -> Any:
         ) from error
 
 
+def _check_shape(events: Iterable[Any], path: Path) -> None:
+    from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise ConfigError(
+                f"{path}{_line(event.start_mark)}: an alias (*name)", remedy="write the value out"
+            )
+        if depth > LIMIT_DEPTH:
+            raise ConfigError(f"{path} nests too deep", remedy="write lines of NAME: VALUE")
+
+
 def _place(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
+    line = _line(getattr(error, "problem_mark", None))
     said = getattr(error, "problem", None)
-    line = f", line {mark.line + 1}" if mark is not None else ""
     return f"{line}: {said}" if said else line
+
+
+def _line(mark: Any) -> str:
+    return "" if mark is None else f", line {mark.line + 1}"

@@ -110,6 +110,10 @@ class TestFromFile:
             pytest.param("oven: [1\n", "is not valid YAML, line", id="broken"),
             pytest.param("oven: !!python/object/apply:os.getcwd []\n", "not valid", id="code"),
             pytest.param("bake_minutes: long\n", "bake_minutes: should be", id="wrong type"),
+            pytest.param("a: &x [1]\nb: *x\n", "line 2: an alias", id="alias"),
+            pytest.param("a: " + "[" * 17 + "]" * 17, "nests too deep", id="deep"),
+            pytest.param("a: " + "[" * 90_000, "nests too deep", id="very deep"),
+            pytest.param("bake_minutes: " + "x" * 9999, "bake_minutes: should", id="long value"),
             pytest.param("# " + "x" * (1 << 20), "larger than 1 MiB", id="too large"),
         ],
     )
@@ -119,6 +123,7 @@ class TestFromFile:
             Bake.from_file(file, cake="c", oven="o")
         assert problem in caught.value.problem
         assert str(file) in caught.value.problem
+        assert len(caught.value.problem) < 400
 
     def test_a_missing_file_is_refused_in_words(self, tmp_path):
         with pytest.raises(ConfigError, match="can't be read: No such file"):
