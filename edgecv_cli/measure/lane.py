@@ -97,12 +97,14 @@ class Lane:
             self.load_ns, self.first_ns = answer["load_ns"], answer["first_ns"]
             self.provider = answer["provider"]
 
-    def warm_up(self) -> None:
-        """Run blocks until their median is steady, within bounds."""
+    def warm_up(self, block_seconds: float) -> None:
+        """Run blocks of about that length until their median is steady, within bounds."""
         times = self._time_block(_PROBE)
         medians: list[float] = []
         while times and not self.steady and len(medians) < MAX_WARM_UP:
-            times = self._time_block(block_count(float(np.median(times))))
+            times = self._time_block(
+                block_count(float(np.median(times)), block_seconds=block_seconds)
+            )
             if times:
                 medians.append(float(np.median(times)))
                 self.steady = is_steady(medians)

@@ -26,7 +26,7 @@ from edgecv_cli.detector.spec import InputSpec
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
 from edgecv_cli.measure.latency_result import BenchRun, LatencyResult, Ratio, SpeedResult
 from edgecv_cli.measure.latency_warnings import warnings_of
-from edgecv_cli.measure.schedule import interleaved, plan
+from edgecv_cli.measure.schedule import interleaved, plan, warm_up_block
 
 _NS_PER_MS = 1e6
 _START_SECONDS = 120.0
@@ -148,19 +148,19 @@ def _measure(
     with ExitStack() as stack:
         for lane in lanes:
             stack.callback(lane.end)
-        _prepare(lanes, context)
+        _prepare(lanes, warm_up_block(seconds), context)
         _run_rounds([lane for lane in lanes if lane.failure is None], seconds, rounds, context)
         for lane in lanes:
             lane.close()
     return lanes
 
 
-def _prepare(lanes: Sequence[Lane], context: Context) -> None:
+def _prepare(lanes: Sequence[Lane], block_seconds: float, context: Context) -> None:
     with context.progress.task("warm-up", len(lanes), "model") as task:
         for lane in lanes:
             context.cancel.check()
             lane.open(context.seed)
-            lane.warm_up()
+            lane.warm_up(block_seconds)
             task.advance()
 
 

@@ -33,6 +33,11 @@ def block_count(inference_ns: float, *, block_seconds: float = BLOCK_SECONDS) ->
     return min(_MAX_BLOCK, max(1, round(block_seconds * 1e9 / max(1.0, inference_ns))))
 
 
+def warm_up_block(seconds: float) -> float:
+    """Return how long a block of warm-up is: a short benchmark does not warm up for longer."""
+    return min(BLOCK_SECONDS, seconds / MIN_ROUNDS)
+
+
 def is_steady(block_medians: Sequence[float]) -> bool:
     """Return whether warm-up is over.
 

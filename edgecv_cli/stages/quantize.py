@@ -198,6 +198,7 @@ class _Job:
             self.folder,
             engine=config.engine,
             threads=config.threads,
+            seconds=config.speed_seconds / 4,
             context=self.context,
         )
         space = space_of(

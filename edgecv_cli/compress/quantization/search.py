@@ -36,7 +36,6 @@ from edgecv_cli.measure.self_map import predict_profiles, self_map, truth_of
 from edgecv_cli.media.dataset import Dataset
 
 RANKING_IMAGES = 64
-_RANKING_SECONDS = 1.5
 _ESTIMATORS = ("mean-minmax", "percentile", "minmax")
 # `balanced` pays a tenth of self-mAP for a speed-up of 1.35 (e ** 0.3), and no more.
 _EXCHANGE = 3.0
@@ -92,7 +91,10 @@ def space_of(
 
 
 class Search:
-    """Builds, ranks and orders candidates; every model is a file in ``folder``."""
+    """Builds, ranks and orders candidates; every model is a file in ``folder``.
+
+    ``seconds`` of timed inference go into ranking each candidate by time.
+    """
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class Search:
         *,
         engine: str,
         threads: int | None,
+        seconds: float,
         context: Context,
     ) -> None:
         self._evidence = evidence
@@ -111,6 +114,7 @@ class Search:
         self._folder = folder
         self._engine = engine
         self._threads = threads
+        self._seconds = seconds
         self._context = context
         self._truth: Dataset | None = None
         self._known: dict[Recipe, Candidate] = {}
@@ -215,7 +219,7 @@ class Search:
         rows = [
             BenchRow(path, self._engine, self._threads, self._evidence.spec.input) for path in paths
         ]
-        result = benchmark(rows, duration_s=_RANKING_SECONDS, context=self._context)
+        result = benchmark(rows, duration_s=self._seconds, context=self._context)
         ratios = {ratio.b: ratio.ratio for ratio in result.ratios}
         timed = []
         for candidate in candidates:
