@@ -48,9 +48,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """No objects at all."""
-        return cls(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
-        )
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Detections:
         """Return the detections chosen by an index or mask array, in that order."""

@@ -69,14 +69,15 @@ class GroupProcess:
         Returns:
             How it ended, or None if it had to be killed.
         """
-        how = self._exit_within(grace)
-        # Not yet reaped, so neither its id nor its group's can belong to anyone else.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        # Bounded: a descendant in a session of its own may hold the pipe open for ever.
-        self._reader.join(_JOIN_SECONDS)
-        return how
+        try:
+            return self._exit_within(grace)
+        finally:  # a second Ctrl-C while waiting must not leave it alive
+            # Not yet reaped, so neither its id nor its group's can belong to anyone else.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+            # Bounded: a descendant in a session of its own may hold the pipe open for ever.
+            self._reader.join(_JOIN_SECONDS)
 
     def _exit_within(self, grace: float) -> Exit | None:
         deadline = time.monotonic() + grace
