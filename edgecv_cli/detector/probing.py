@@ -127,6 +127,7 @@ class GridBoxes:
         )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def grid_boxes(rest: Array, strides: tuple[int, ...], size: tuple[int, int]) -> GridBoxes | None:
     """Work out how boxes at rest [4, N] lie on a grid; None if they don't.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -17,10 +16,12 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 
 from edgecv_cli.core.errors import ModelError
+from edgecv_cli.graph.claims import tensors, wrong_claim
 
 METADATA_PREFIX = "edgecv."
 _MAX_BYTES = 2 * 1024**3 - 1  # protobuf's own limit on one message
 _FOUR_BITS = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+_BESIDE = "put the data file beside the model, as a plain file, or export with weights inside"
 _EXPORT_AGAIN = "export the model again, or check that the file was copied whole"
 
 
@@ -36,6 +37,9 @@ def load_model(path: Path) -> onnx.ModelProto:
     for tensor in tensors(model.graph):
         _check_tensor(tensor, path)
     _check(model, path)
+    claim = wrong_claim(model)
+    if claim is not None:
+        raise ModelError(f"'{path}': {claim}", remedy=_EXPORT_AGAIN)
     return model
 
 
@@ -72,23 +76,6 @@ def with_metadata(model: onnx.ModelProto, entries: dict[str, str]) -> onnx.Model
     return copy
 
 
-def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor stored in a graph: initializers and attributes, subgraphs too."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield sparse.values
-        yield sparse.indices
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            if attribute.HasField("g"):
-                yield from tensors(attribute.g)
-            for inner in attribute.graphs:
-                yield from tensors(inner)
-
-
 def _parse(path: Path) -> onnx.ModelProto:
     try:
         size = path.stat().st_size
@@ -123,47 +110,79 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
-    for tensor in tensors(model.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            _check_location(tensor, path)
+    outside = [
+        tensor
+        for tensor in tensors(model.graph)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
+    # Many small headers may name one large file: what counts is what would stand in memory.
+    wanted = sum(_check_location(tensor, path) for tensor in outside)
+    if wanted > _MAX_BYTES:
+        raise ModelError(
+            f"'{path}' wants {wanted} bytes of external data, more than edgecv reads",
+            remedy=f"give a model of at most {_MAX_BYTES} bytes of weights",
+        )
+    for tensor in outside:
+        try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = onnx.TensorProto.DEFAULT
-            del tensor.external_data[:]
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise ModelError(
+                f"'{path}': external data of tensor '{tensor.name}' can't be read: "
+                f"{str(error).splitlines()[0]}",
+                remedy=_BESIDE,
+            ) from error
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
 
 
-def _check_location(tensor: onnx.TensorProto, path: Path) -> None:
-    """Refuse external data that is not a plain file in the model's folder and long enough."""
+def _check_location(tensor: onnx.TensorProto, path: Path) -> int:
+    """Refuse external data that is not a plain file in the model's folder and long enough.
+
+    Returns:
+        The bytes that the tensor takes of it.
+    """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    target = path.parent / location
-    beside = "put the data file beside the model, as a plain file, or export with weights inside"
     relative = Path(location)
     if not location or relative.is_absolute() or ".." in relative.parts:
         raise ModelError(
             f"'{path}': tensor '{tensor.name}' points outside of the model's folder ('{location}')",
-            remedy=beside,
+            remedy=_BESIDE,
         )
-    links = [part for part in (target, *target.parents) if part != path.parent]
-    inside = links[: len(relative.parts)]
+    target = path.parent / relative
+    inside = [path.parent.joinpath(*relative.parts[: n + 1]) for n in range(len(relative.parts))]
     if any(part.is_symlink() for part in inside):
-        raise ModelError(f"'{path}': external data '{location}' is a symbolic link", remedy=beside)
+        raise ModelError(f"'{path}': external data '{location}' is a symbolic link", remedy=_BESIDE)
     if not target.is_file():
         raise ModelError(
             f"'{path}': external data '{location}' of tensor '{tensor.name}' is missing",
             remedy=f"copy '{location}' beside the model",
         )
+    _check_range(tensor, entries, target, path)
+    return _byte_size(tensor)
+
+
+def _check_range(
+    tensor: onnx.TensorProto, entries: dict[str, str], target: Path, path: Path
+) -> None:
+    claimed = _byte_size(tensor)
     try:
         offset = int(entries.get("offset", "0"))
-        length = int(entries.get("length", "-1"))
+        length = int(entries.get("length", str(claimed)))
     except ValueError:
-        offset = length = -2
+        offset = length = -1
     available = target.stat().st_size
-    wanted = _byte_size(tensor) if length == -1 else length
-    if offset < 0 or wanted < 0 or offset + wanted > available:
+    if offset < 0 or length < 0 or offset + length > available:
         raise ModelError(
-            f"'{path}': tensor '{tensor.name}' wants bytes {offset} to {offset + wanted} of "
-            f"'{location}', which holds {available}",
-            remedy=f"copy '{location}' again, whole",
+            f"'{path}': tensor '{tensor.name}' wants bytes {offset} to {offset + length} of "
+            f"'{target.name}', which holds {available}",
+            remedy=f"copy '{target.name}' again, whole",
+        )
+    if length != claimed:
+        raise ModelError(
+            f"'{path}': tensor '{tensor.name}' claims shape {list(tensor.dims)} but its external "
+            f"data holds {length} bytes",
+            remedy=_EXPORT_AGAIN,
         )
 
 

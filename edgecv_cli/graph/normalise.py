@@ -39,6 +39,7 @@ def normalise(
     """
     concrete = fixed(model, input_size)
     _require_static(concrete)
+    infer_shapes(concrete)  # refuses sizes that folding constants would allocate
     if opset_of(concrete) < MIN_OPSET:
         concrete = _convert(concrete)
     simplified = _simplify(_lift(concrete))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx
 from onnx import shape_inference
 
 from edgecv_cli.core.errors import ModelError, UsageError
 
 Shape = tuple[int | None, ...]
+_MAX_ELEMENTS = 2**31
 
 
 def value_shape(value: onnx.ValueInfoProto) -> Shape | None:
@@ -100,7 +103,8 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     """Return every tensor's shape that ONNX shape inference finds, by name.
 
     Raises:
-        ModelError: two operators disagree on a shape.
+        ModelError: two operators disagree on a shape, or a tensor is larger than any that a
+            detector needs (2^31 elements).
     """
     try:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
@@ -117,4 +121,10 @@ def infer_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
         shape = value_shape(value)
         if shape is not None and value.name not in shapes:
             shapes[value.name] = shape
+    for name, shape in shapes.items():
+        if None not in shape and math.prod(size or 0 for size in shape) > _MAX_ELEMENTS:
+            raise ModelError(
+                f"tensor '{name}' would hold {'x'.join(map(str, shape))} elements",
+                remedy="export the model again, with a smaller input size",
+            )
     return shapes

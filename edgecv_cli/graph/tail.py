@@ -9,6 +9,7 @@ Focal Loss: the expectation over bins).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+from edgecv_cli.graph.evaluate import BoundedEvaluator
 from edgecv_cli.graph.facts import TailProbe
 from edgecv_cli.graph.shapes import Shape
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 INTEGER_WEIGHTED = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 _SELECTING = frozenset({"NonMaxSuppression", "TopK", "NonZero", "Loop", "If", "Scan"})
+_PASSING = frozenset({"DequantizeLinear", "Identity", "Cast", "QuantizeLinear"})
 _HIGH = 8.0
 _MAX_BINS = 64
 _MAX_TAIL_ELEMENTS = 64_000_000
@@ -54,15 +56,12 @@ class Constants:
 
     def is_constant(self, name: str) -> bool:
         """Whether the value is an initializer, a Constant, or a dequantized one of them."""
-        if name in self._stored:
-            return True
-        node = self._producers.get(name)
-        if node is None:
-            return False
-        if node.op_type == "Constant":
-            return True
-        passing = node.op_type in {"DequantizeLinear", "Identity", "Cast", "QuantizeLinear"}
-        return passing and self.is_constant(node.input[0])
+        while name not in self._stored:
+            node = self._producers.get(name)
+            if node is None or node.op_type not in _PASSING:
+                return node is not None and node.op_type == "Constant"
+            name = node.input[0]
+        return True
 
     def tensor(self, name: str) -> onnx.TensorProto | None:
         """Return the stored tensor of an initializer or Constant node."""
@@ -139,7 +138,9 @@ def probe_tail(
         return None, problem
     sizes = {name: _static(shapes[name]) for name in tail.heads}
     try:
-        evaluate = _Evaluator(_cut(graph, tail, opset, shapes), [v.name for v in graph.output])
+        names = [value.name for value in graph.output]
+        cut = _cut(graph, tail, opset, shapes)
+        evaluate = BoundedEvaluator(cut, names, _MAX_TAIL_ELEMENTS)
         return _probe(evaluate, sizes), None
     except Exception as error:  # noqa: BLE001 - the evaluator raises anything; reported as such
         return None, f"the decode tail could not be run alone ({type(error).__name__}: {error})"
@@ -163,9 +164,9 @@ def _not_probable(tail: Tail, graph: onnx.GraphProto, shapes: dict[str, Shape]) 
         shape = shapes.get(name)
         if shape is None or any(size is None for size in shape[1:]):
             return "its sizes are open: give --input-size HxW"
-        if int(np.prod(_static(shape))) > _MAX_TAIL_ELEMENTS:
-            return f"tensor '{name}' is too large to probe"
-    return None
+    made = [name for node in tail.nodes for name in node.output if name in shapes]
+    sizes = [math.prod(_static(shapes[name])) for name in (*tail.heads, *made)]
+    return "decoding is too large to probe" if sum(sizes) > _MAX_TAIL_ELEMENTS else None
 
 
 def _cut(
@@ -188,9 +189,7 @@ def _cut(
     return onnx.helper.make_model(part, opset_imports=opset, ir_version=8)
 
 
-def _plain(
-    node: onnx.NodeProto, constants: Constants, shapes: dict[str, Shape]
-) -> onnx.NodeProto:
+def _plain(node: onnx.NodeProto, constants: Constants, shapes: dict[str, Shape]) -> onnx.NodeProto:
     """Return what a node means to the layout.
 
     Shape nodes become the constants that they are. Quantizing is passed by, for a grid that fits
@@ -233,18 +232,7 @@ def _shape_range(node: onnx.NodeProto, rank: int) -> tuple[int, int]:
     return int(given.get("start", 0)), int(given.get("end", rank))
 
 
-class _Evaluator:
-    def __init__(self, model: onnx.ModelProto, outputs: list[str]) -> None:
-        self._evaluator = ReferenceEvaluator(model)
-        self._outputs = outputs
-
-    def __call__(self, heads: dict[str, Array]) -> dict[str, Array]:
-        with np.errstate(all="ignore"):
-            values = self._evaluator.run(None, heads)
-        return dict(zip(self._outputs, (np.asarray(value) for value in values), strict=True))
-
-
-def _probe(evaluate: _Evaluator, sizes: dict[str, tuple[int, ...]]) -> TailProbe:
+def _probe(evaluate: BoundedEvaluator, sizes: dict[str, tuple[int, ...]]) -> TailProbe:
     def all_at(level: float) -> dict[str, Array]:
         return {name: np.full(shape, level, np.float32) for name, shape in sizes.items()}
 
