@@ -109,7 +109,9 @@ class Judge:
         self._gates = gates
         self._data = data
         self._paths = [item.path for item in data.items] if data else list(images)
-        self._class_map = map_classes(spec.classes, data, background=spec.background) if data else {}
+        self._class_map = (
+            map_classes(spec.classes, data, background=spec.background) if data else {}
+        )
         self._engine = engine
         self._threads = threads
         self._speed_seconds = speed_seconds

@@ -121,7 +121,7 @@ class Search:
 
     def run(self, space: Space, prefer: Prefer, *, timed: bool) -> list[Candidate]:
         """Return the candidates, best first; judged by self-mAP and, if ``timed``, by time."""
-        total = len(space.estimators) + len(space.corrections) - 1 + len(space.placements) - 1
+        total = len(space.estimators) * len(space.corrections) + len(space.placements) - 1
         if total == 1:
             recipe = Recipe(
                 space.placements[0], space.estimators[0], space.corrections[0], space.percentile
@@ -149,20 +149,13 @@ class Search:
 
     def _explore(self, space: Space, try_recipe: Callable[[Recipe], Candidate]) -> list[Candidate]:
         base = "last" if "last" in space.placements else space.placements[0]
-        first = space.corrections[0]
-        by_range = [
-            try_recipe(Recipe(base, estimator, first, space.percentile))
+        ranges = [
+            try_recipe(Recipe(base, estimator, correction, space.percentile))
             for estimator in space.estimators
-        ]
-        best = max(by_range, key=_accuracy)
-        by_correction = [
-            try_recipe(replace(best.recipe, bias_correction=correction))
             for correction in space.corrections
         ]
-        best = max(by_correction, key=_accuracy)
-        return [
-            try_recipe(replace(best.recipe, placement=placement)) for placement in space.placements
-        ]
+        best = max(ranges, key=_accuracy).recipe
+        return [try_recipe(replace(best, placement=name)) for name in space.placements]
 
     def _propose(self, recipe: Recipe) -> Candidate:
         if recipe in self._known:
