@@ -14,6 +14,7 @@ from edgecv_cli.core.errors import ModelError
 
 LINEAGE_KEY = "edgecv.lineage"
 SPEC_KEY = "edgecv.spec"
+TARGET_KEY = "edgecv.target"
 _MAX_BYTES = 1_000_000
 
 

@@ -41,7 +41,8 @@ class GraphFacts:
     """A graph's interface, size and decode tail.
 
     Attributes:
-        inputs, outputs: as declared; batch and other open axes are None.
+        inputs, outputs: as declared, with batch 1 and the given image size where those are
+            open; an axis that stays open is None.
         input_size: [height, width] if the image input is static or was given, else None.
         opset: version of the default operator set.
         precision: ``fp32``, ``fp16``, ``int8`` (QDQ or QLinear ops) or ``mixed``.

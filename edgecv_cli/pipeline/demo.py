@@ -103,15 +103,16 @@ def _prepare(config: DemoConfig) -> _Paths:
         raise OutputExistsError(
             f"folder '{output}' is not empty", remedy="add --force, or give --output another name"
         )
-    with writing(output):
-        output.mkdir(parents=True, exist_ok=True)
+    model = resource("calibration_data", MODEL)
     paths = _Paths(
         output,
         resource("calibration_data", "calibration"),
         resource("calibration_data", "validation"),
     )
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
     with Publication(paths.original, force=config.force) as publication:
-        shutil.copyfile(resource("calibration_data", MODEL), publication.main)
+        shutil.copyfile(model, publication.main)
         publication.commit()
     return paths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.result import Result
+from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
@@ -64,11 +66,16 @@ def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
         machine=machine(config.threads),
         runs=runs,
         ratios=result.ratios,
-        warnings=((busy,) if busy else ()) + result.warnings,
+        warnings=((busy,) if busy else ()) + _misfits(config.models) + result.warnings,
         rounds=result.rounds,
         images=len(dataset.items) if dataset else None,
         seconds=(context.clock() - began) / 1e9,
     )
+
+
+def _misfits(models: Sequence[Path]) -> tuple[str, ...]:
+    found = (misfit(Artifact.open(path)) for path in models)
+    return tuple(text for text in found if text is not None)
 
 
 def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> list[BenchRow]:

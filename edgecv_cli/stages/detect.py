@@ -24,6 +24,7 @@ from edgecv_cli.inference.predictor import Timings, open_predictor
 from edgecv_cli.inference.prefetch import Prefetch
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
+from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.runtime.base import Execution
@@ -54,6 +55,7 @@ class Loaded:
     profile: Profile
     execution: Execution
     sha256: str | None = None
+    warning: str | None = None
 
 
 def run_detect(
@@ -81,6 +83,8 @@ def run_detect(
         publication = _publication(config, source, stack)
         loaded = (load or load_model)(config)
         stack.enter_context(closing(loaded.predictor))
+        if loaded.warning:
+            context.progress.note(f"warning: {loaded.warning}")
         wanted = choose_classes(config.classes, loaded.spec.classes)
         sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
         if publication is not None:
@@ -146,12 +150,14 @@ def load_model(config: DetectConfig) -> Loaded:
         EdgeCVError: it can't be read, recognised or loaded.
     """
     artifact = Artifact.open(config.model)
+    warned = misfit(artifact)
     spec = artifact.detector(config.spec, input_size=config.input_size).spec
     profile = detection_profile(spec, conf=config.conf, iou=config.iou)
     predictor = open_predictor(
         artifact, spec, engine=config.engine, threads=config.threads, profile=profile
     )
-    return Loaded(predictor, spec, profile, predictor.runner.execution, artifact.sha256)
+    execution = predictor.runner.execution
+    return Loaded(predictor, spec, profile, execution, artifact.sha256, warned)
 
 
 def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozenset[int] | None:

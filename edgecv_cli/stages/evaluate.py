@@ -12,6 +12,7 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval, Part, Result
 from edgecv_cli.detector.profiles import EVALUATION, Profile
+from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.measure.prediction import evaluate_artifact
 from edgecv_cli.media.dataset import open_dataset
@@ -62,6 +63,9 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
     began = context.clock()
     artifact = Artifact.open(config.model)
     dataset = open_dataset(config.data, limit=config.limit)
+    warned = misfit(artifact)
+    if warned:
+        context.progress.note(f"warning: {warned}")
     spec = artifact.detector(config.spec, input_size=config.input_size).spec
     profile = _profile(config)
     accuracy, execution = evaluate_artifact(

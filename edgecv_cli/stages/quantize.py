@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
+from edgecv_cli.artifact.lineage import (
+    LINEAGE_KEY,
+    SPEC_KEY,
+    TARGET_KEY,
+    Step,
+    dump_lineage,
+)
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.compress.quantization.apply import apply_normalised, apply_plan
 from edgecv_cli.compress.quantization.evidence import Evidence, gather, read_topology, scratch
@@ -33,7 +39,6 @@ from edgecv_cli.media.images import ImageFolder, open_images
 from edgecv_cli.stages.quantize_report import RunFacts, build_result, kept_float
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
-TARGET_KEY = "edgecv.target"
 _MAX_JUDGED = 3
 
 

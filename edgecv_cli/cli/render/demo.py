@@ -36,6 +36,8 @@ _ROWS: tuple[tuple[str, Callable[[DemoSide], str]], ...] = (
 
 def render(result: DemoResult) -> Iterator[RenderableType]:
     """Yield the before/after table, what it amounts to, and where everything lies."""
+    from edgecv_cli.pipeline.demo_report import verdict
+
     yield grid(("", "fp32", "edgecv int8", "stock int8"), _rows(result))
     yield facts(
         [
@@ -49,11 +51,9 @@ def render(result: DemoResult) -> Iterator[RenderableType]:
             ("agreement", None if result.agreement is None else fixed(result.agreement)),
         ]
     )
+    yield line(verdict(result), "bold green" if result.pays else "bold yellow")
     if not result.pays:
-        yield warning(
-            "int8 is not shown to be faster on this machine; it is smaller, and `edgecv quantize "
-            "--precision auto` would keep fp32"
-        )
+        yield warning("`edgecv quantize --precision auto` would keep fp32 here")
     for text in result.warnings:
         yield warning(text)
     yield line(

@@ -1,0 +1,21 @@
+"""Is this machine the kind that an artifact was made and verified for?"""
+
+from __future__ import annotations
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.lineage import TARGET_KEY
+from edgecv_cli.measure.hardware import has_vnni
+
+
+def misfit(artifact: Artifact) -> str | None:
+    """Return a warning if the artifact needs instructions that this machine lacks, else None.
+
+    Full-range int8 weights want VNNI: without it, x86 kernels add pairs of products in 16 bits,
+    which saturate, and the detector silently finds less.
+    """
+    if artifact.metadata.get(TARGET_KEY) != "cpu-x86-vnni" or has_vnni():
+        return None
+    return (
+        f"'{artifact.path.name}' was made for x86 with VNNI, which this machine lacks: its int8 "
+        "sums saturate here and accuracy suffers; quantize with --target cpu-x86 for it"
+    )
