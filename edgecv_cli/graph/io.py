@@ -54,6 +54,8 @@ def content_digest(model: onnx.ModelProto) -> str:
     kept = [entry for entry in model.metadata_props if not entry.key.startswith(METADATA_PREFIX)]
     canonical = onnx.ModelProto()
     canonical.CopyFrom(model)
+    for tensor in tensors(canonical.graph):
+        tensor.ClearField("data_location")  # said or left out, all data stands inside by now
     del canonical.metadata_props[:]
     for entry in sorted(kept, key=lambda item: item.key):
         canonical.metadata_props.add(key=entry.key, value=entry.value)
@@ -131,7 +133,7 @@ def _load_external(model: onnx.ModelProto, path: Path) -> None:
                 f"{str(error).splitlines()[0]}",
                 remedy=_BESIDE,
             ) from error
-        tensor.data_location = onnx.TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 
