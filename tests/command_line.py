@@ -18,9 +18,12 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def python(
-    *args: str, preexec: Callable[[], None] | None = None, **changes: str
+    *args: str,
+    preexec: Callable[[], None] | None = None,
+    cwd: Path | None = None,
+    **changes: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end; ``preexec`` is called in the child before it begins."""
+    """Run Python to its end, in ``cwd``; ``preexec`` is called in the child before it begins."""
     return subprocess.run(
         [sys.executable, *args],
         capture_output=True,
@@ -30,14 +33,18 @@ def python(
         stdin=subprocess.DEVNULL,
         env=environment(**changes),
         preexec_fn=preexec,
+        cwd=cwd,
     )
 
 
 def edgecv(
-    *args: object, preexec: Callable[[], None] | None = None, **changes: str
+    *args: object,
+    preexec: Callable[[], None] | None = None,
+    cwd: Path | None = None,
+    **changes: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``edgecv ARGS`` to its end."""
-    return python("-m", "edgecv_cli", *map(str, args), preexec=preexec, **changes)
+    return python("-m", "edgecv_cli", *map(str, args), preexec=preexec, cwd=cwd, **changes)
 
 
 def start(args: Sequence[object]) -> subprocess.Popen[str]:
