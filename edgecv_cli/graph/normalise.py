@@ -156,7 +156,10 @@ def _replace_by_split(
     if [start for start, _ in bounds] != [0, *ends[:-1]] or ends[-1] != size:
         return
     sizes = np.asarray([end - start for start, end in bounds], np.int64)
-    stored = ir.Value(name=f"{value.name}_split_sizes", const_value=ir.tensor(sizes))
+    name = f"{value.name}_split_sizes"
+    while name in graph.initializers or any(o.name == name for n in graph for o in n.outputs):
+        name += "_"
+    stored = ir.Value(name=name, const_value=ir.tensor(sizes, name=name))
     graph.register_initializer(stored)
     first = next(node for node in graph if any(node is part for _, part in ordered))
     split = ir.node(

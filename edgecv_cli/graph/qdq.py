@@ -100,6 +100,7 @@ def _bypass(graph: ir.Graph, clamp: ir.Node) -> None:
     ir.convenience.replace_all_uses_with(output, source, replace_graph_outputs=was_output)
     graph.remove(clamp, safe=True)
     source.name = name
+    source.type, source.shape = output.type or source.type, output.shape or source.shape
 
 
 class _Writer:
@@ -107,6 +108,9 @@ class _Writer:
         self._graph = graph
         self._grids = grids
         self._stored: dict[str, ir.Value] = {}
+        made = (output.name for node in graph for output in node.outputs)
+        given = (value.name for value in graph.inputs)
+        self._taken = {*graph.initializers, *made, *given}
 
     def quantize(self, value: ir.Value, integer: AbstractSet[int]) -> None:
         """Put a tensor on its grid for the integer nodes at either end of it."""
@@ -124,9 +128,9 @@ class _Writer:
         zero = self._store(f"{name}_zero_point", np.asarray(grid.zero_point, np.uint8))
         quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}_q")
         restore = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{name}_dq")
-        quantize.outputs[0].name = f"{name}_q"
+        quantize.outputs[0].name = self._free(f"{name}_q")
         restored = restore.outputs[0]
-        restored.name = f"{name}_dq"
+        restored.name = self._free(f"{name}_dq")
         restored.type, restored.shape = value.type, value.shape
         for use in readers:
             use.node.replace_input_with(use.idx, restored)
@@ -143,7 +147,7 @@ class _Writer:
         name = value.name
         index = next(i for i, output in enumerate(self._graph.outputs) if output is value)
         self._graph.outputs[index] = restored
-        value.name = f"{name}_raw"
+        value.name = self._free(f"{name}_raw")
         restored.name = name
 
     def store_layer(self, node: ir.Node, layer: LayerWeights) -> None:
@@ -189,7 +193,7 @@ class _Writer:
     ) -> None:
         attributes = {} if axis is None else {"axis": axis}
         restore = ir.node("DequantizeLinear", parts, attributes, name=name)
-        restore.outputs[0].name = name
+        restore.outputs[0].name = self._free(name)
         self._graph.insert_before(node, restore)
         if index < len(node.inputs):
             node.replace_input_with(index, restore.outputs[0])
@@ -199,10 +203,20 @@ class _Writer:
 
     def _store(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         if name not in self._stored:
-            value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+            free = self._free(name)
+            value = ir.Value(name=free, const_value=ir.tensor(array, name=free))
             self._graph.register_initializer(value)
             self._stored[name] = value
         return self._stored[name]
+
+    def _free(self, wanted: str) -> str:
+        """Return a name that no tensor of the graph has: as wanted, or with a number."""
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
 
 
 def grid_of(low: float, high: float) -> Grid:
