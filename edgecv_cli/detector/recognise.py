@@ -88,7 +88,7 @@ def recognise(facts: GraphFacts, *, override: Mapping[str, Any] | None = None) -
 def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> Reading:
     """Find the one reading of the graph's outputs."""
     family = told.get("family")
-    if family is not None and family not in {head.family for head in HEADS}:
+    if family is not None and family not in [head.family for head in HEADS]:
         known = ", ".join(head.family for head in HEADS)
         raise ConfigError(
             f"detector family '{family}' can't be decoded yet", remedy=f"known families: {known}"

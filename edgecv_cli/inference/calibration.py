@@ -32,6 +32,7 @@ class CalibrationFeed:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Yield float32 [1, 3, H, W]; the buffer is reused for the next image."""
+        self.skipped, self.used = [], []
         tensor = np.zeros((1, 3, *self._spec.input.size), np.float32)
         with self._context.progress.task("calibrate", len(self._paths), "image") as task:
             for path in self._paths:

@@ -76,7 +76,9 @@ class OnnxRuntimeRunner:
         )
         source: str | bytes = str(artifact.path)
         try:
-            self._session = ort.InferenceSession(source, settings, providers=[_PROVIDERS[device]])
+            self._session: Any = ort.InferenceSession(
+                source, settings, providers=[_PROVIDERS[device]]
+            )
         except Exception as error:
             raise EngineError(
                 f"ONNX Runtime can't load '{artifact.path}': {_first_line(error)}",
@@ -92,8 +94,11 @@ class OnnxRuntimeRunner:
         """Run once.
 
         Raises:
-            EngineError: an input is missing or has the wrong shape or type.
+            EngineError: an input is missing or has the wrong shape or type, or the runner is
+                closed.
         """
+        if self._session is None:
+            raise EngineError("the model is closed", remedy="open it again before running it")
         try:
             values = self._session.run(self._output_names, dict(feeds))
         except Exception as error:
@@ -116,8 +121,8 @@ class OnnxRuntimeRunner:
         return [OnnxRuntimeRequest(self) for _ in range(n)]
 
     def close(self) -> None:
-        """Free the session."""
-        del self._session
+        """Free the session; once is enough."""
+        self._session = None
 
 
 class OnnxRuntimeRequest:

@@ -266,7 +266,8 @@ def test_bytes_are_the_same_in_every_process():
 
     for seed in ("1", "4711"):
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True, timeout=120,
+            [sys.executable, "-c", _SCRIPT],
+            capture_output=True, text=True, check=True, timeout=120,
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         )  # fmt: skip
         assert done.stdout.split() == here

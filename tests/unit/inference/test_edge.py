@@ -1,0 +1,163 @@
+"""EdgeDetector, the Python face."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+import scenes
+
+from edgecv_cli import EdgeDetector
+from edgecv_cli.core.boxes import iou_matrix
+from edgecv_cli.core.errors import DataError, EngineError, ModelError, UsageError
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE = (128, 160)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("edge") / "m.onnx"
+    path.write_bytes(models.yolov8(size=SIZE, planted=True, ultralytics=True).SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def detector(model):
+    with EdgeDetector(str(model), device="CPU", threads=1) as detector:
+        yield detector
+
+
+def test_three_lines(model):
+    frame, boxes, ids = scenes.scene(SIZE, 0, objects=3)
+
+    detector = EdgeDetector(str(model), device="CPU", confidence=0.5)
+    found = detector.detect(frame)
+
+    assert isinstance(found, list)
+    assert len(found) == len(boxes)
+    for x1, y1, x2, y2, confidence, class_id in found:
+        assert type(x1) is type(confidence) is float
+        assert type(class_id) is int
+        assert 0 <= x1 < x2 <= SIZE[1]
+        assert 0 <= y1 < y2 <= SIZE[0]
+        assert 0.5 <= confidence <= 1
+        assert detector.classes[class_id] == f"thing {class_id}"
+    overlaps = iou_matrix(boxes, np.asarray([row[:4] for row in found], np.float32))
+    assert (overlaps.max(axis=1) > 0.75).all()
+    assert [found[index][5] for index in overlaps.argmax(axis=1)] == ids.tolist()
+    scores = [row[4] for row in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_nothing_to_see_is_an_empty_list(detector):
+    assert detector.detect(np.full((50, 70, 3), 128, np.uint8)) == []
+
+
+@pytest.mark.parametrize("device", ["CPU", "cpu", "onnxruntime", "onnxruntime:cpu"])
+def test_devices(model, device):
+    frame, boxes, _ = scenes.scene(SIZE, 1)
+
+    assert len(EdgeDetector(model, device, confidence=0.5).detect(frame)) == len(boxes)
+
+
+def test_a_higher_confidence_finds_no_more(model):
+    frame, _, _ = scenes.scene(SIZE, 1)
+    low = EdgeDetector(model, confidence=0.0).detect(frame)
+    high = EdgeDetector(model, confidence=0.5).detect(frame)
+
+    assert len(low) > len(high) > 0
+    assert EdgeDetector(model, confidence=1.0).detect(frame) == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        None,
+        "frame.jpg",
+        [[1, 2, 3]],
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 1), np.uint8),
+        np.zeros((1, 8, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint16),
+        np.zeros((8, 8, 3), object),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 0, 3), np.uint8),
+    ],
+)
+def test_what_is_no_frame_is_refused(detector, frame):
+    with pytest.raises(DataError, match="a frame must be") as caught:
+        detector.detect(frame)
+
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["confidence", "iou"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
+def test_thresholds_outside_their_range_are_refused(model, name, value):
+    with pytest.raises(UsageError, match=name):
+        EdgeDetector(model, **{name: value})
+
+
+def test_what_can_not_be_opened_says_why(model, tmp_path):
+    with pytest.raises(ModelError, match="does not exist"):
+        EdgeDetector(tmp_path / "none.onnx")
+    with pytest.raises(EngineError, match="no device"):
+        EdgeDetector(model, "onnxruntime:abacus")
+    with pytest.raises(UsageError, match="no engine"):
+        EdgeDetector(model, "GPU")
+
+
+def test_a_model_of_any_size_is_given_one(tmp_path):
+    path = tmp_path / "any.onnx"
+    path.write_bytes(models.yolov8(planted=True, dynamic="size").SerializeToString())
+    frame, boxes, _ = scenes.scene(SIZE, 1)
+
+    with pytest.raises(UsageError, match="any size"):
+        EdgeDetector(path)
+    found = EdgeDetector(path, confidence=0.5, input_size=SIZE).detect(frame)
+
+    assert len(found) == len(boxes)
+
+
+def test_a_spec_file_names_the_classes(model, tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("classes: [red, green, blue]\n")
+
+    assert EdgeDetector(model, spec=str(spec)).classes == ("red", "green", "blue")
+
+
+def test_a_closed_detector_says_so(model):
+    with EdgeDetector(model) as detector:
+        pass
+
+    with pytest.raises(EngineError, match="closed"):
+        detector.detect(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, edgecv_cli\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'cv2', 'pydantic', 'typer', 'onnx_ir'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "edgecv_cli.EdgeDetector\n"
+        "print(sorted({'typer', 'rich', 'onnx_ir', 'onnxsim', 'pycocotools'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert done.stdout.splitlines() == ["[]", "[]"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import edgecv_cli
+
+    with pytest.raises(AttributeError, match="Nonsense"):
+        edgecv_cli.Nonsense  # noqa: B018 - reading it is the test
