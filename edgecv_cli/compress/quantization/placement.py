@@ -120,7 +120,9 @@ def _connected_glue(topology: Topology, layers: set[str], barred: frozenset[str]
     """Return the nodes between integer layers that should run in integers too.
 
     A node joins if at least half of what it reads is made by integer nodes (otherwise it would
-    only add rounding), and stays if an integer node reads what it makes.
+    only add rounding), and stays if an integer node reads what it makes. An activation function
+    also stays before a float layer: what is quantized is then its output, not its input, whose
+    range is wider, and the engine computes both in one go.
     """
     glue: set[str] = set()
     for name, node in topology.nodes.items():
@@ -134,18 +136,18 @@ def _connected_glue(topology: Topology, layers: set[str], barred: frozenset[str]
             glue.add(name)
     changed = True
     while changed:
-        useless = {name for name in glue if not _read_by_integers(topology, name, layers | glue)}
+        useless = {name for name in glue if not _is_read(topology, name, layers | glue)}
         glue -= useless
         changed = bool(useless)
     return frozenset(glue)
 
 
-def _read_by_integers(topology: Topology, name: str, integer: set[str]) -> bool:
-    return any(
-        reader in integer
-        for output in topology.nodes[name].output
-        for reader in topology.consumers.get(output, [])
-    )
+def _is_read(topology: Topology, name: str, integer: set[str]) -> bool:
+    node = topology.nodes[name]
+    readers = [reader for output in node.output for reader in topology.consumers.get(output, [])]
+    if any(reader in integer for reader in readers):
+        return True
+    return node.op_type in _ELEMENTWISE and any(reader in topology.layers for reader in readers)
 
 
 def _supported(topology: Topology, name: str) -> bool:
