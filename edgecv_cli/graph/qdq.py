@@ -107,10 +107,9 @@ class _Writer:
     def __init__(self, graph: ir.Graph, grids: Mapping[str, Grid]) -> None:
         self._graph = graph
         self._grids = grids
-        self._stored: dict[str, ir.Value] = {}
         made = (output.name for node in graph for output in node.outputs)
         given = (value.name for value in graph.inputs)
-        self._taken = {*graph.initializers, *made, *given}
+        self._taken = {*graph.initializers, *made, *given, *(node.name for node in graph)}
 
     def quantize(self, value: ir.Value, integer: AbstractSet[int]) -> None:
         """Put a tensor on its grid for the integer nodes at either end of it."""
@@ -126,22 +125,19 @@ class _Writer:
         name = value.name or ""
         scale = self._store(f"{name}_scale", np.asarray(grid.scale, np.float32))
         zero = self._store(f"{name}_zero_point", np.asarray(grid.zero_point, np.uint8))
-        quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}_q")
-        restore = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{name}_dq")
-        quantize.outputs[0].name = self._free(f"{name}_q")
+        quantize = self._node("QuantizeLinear", [value, scale, zero], f"{name}_q")
+        restore = self._node("DequantizeLinear", [quantize.outputs[0], scale, zero], f"{name}_dq")
         restored = restore.outputs[0]
-        restored.name = self._free(f"{name}_dq")
         restored.type, restored.shape = value.type, value.shape
         for use in readers:
             use.node.replace_input_with(use.idx, restored)
         if at_source and value.is_graph_output():
             self._take_over_output(value, restored)
-        anchor = producer if producer is not None else None
-        if anchor is None:
+        if producer is None:
             first = next(iter(self._graph))
             self._graph.insert_before(first, [quantize, restore])
         else:
-            self._graph.insert_after(anchor, [quantize, restore])
+            self._graph.insert_after(producer, [quantize, restore])
 
     def _take_over_output(self, value: ir.Value, restored: ir.Value) -> None:
         name = value.name
@@ -192,8 +188,7 @@ class _Writer:
         self, node: ir.Node, index: int, parts: list[ir.Value], axis: int | None, name: str
     ) -> None:
         attributes = {} if axis is None else {"axis": axis}
-        restore = ir.node("DequantizeLinear", parts, attributes, name=name)
-        restore.outputs[0].name = self._free(name)
+        restore = self._node("DequantizeLinear", parts, name, attributes)
         self._graph.insert_before(node, restore)
         if index < len(node.inputs):
             node.replace_input_with(index, restore.outputs[0])
@@ -201,16 +196,26 @@ class _Writer:
             node.resize_inputs(index + 1)
             node.replace_input_with(index, restore.outputs[0])
 
-    def _store(self, name: str, array: NDArray[np.generic]) -> ir.Value:
-        if name not in self._stored:
-            free = self._free(name)
-            value = ir.Value(name=free, const_value=ir.tensor(array, name=free))
-            self._graph.register_initializer(value)
-            self._stored[name] = value
-        return self._stored[name]
+    def _store(self, wanted: str, array: NDArray[np.generic]) -> ir.Value:
+        name = self._free(wanted)
+        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        self._graph.register_initializer(value)
+        return value
+
+    def _node(
+        self,
+        kind: str,
+        inputs: list[ir.Value],
+        wanted: str,
+        attributes: Mapping[str, int] | None = None,
+    ) -> ir.Node:
+        """Make a node that bears the name of its output."""
+        node = ir.node(kind, inputs, attributes, name=self._free(wanted))
+        node.outputs[0].name = node.name
+        return node
 
     def _free(self, wanted: str) -> str:
-        """Return a name that no tensor of the graph has: as wanted, or with a number."""
+        """Return a name that no tensor or node has: as wanted, or with a number."""
         name, number = wanted, 1
         while name in self._taken:
             number += 1

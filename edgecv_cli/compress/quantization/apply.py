@@ -37,6 +37,9 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     missing = [name for name in plan.nodes if name not in topology.nodes]
     missing += [name for name in plan.layers if name not in topology.layers]
     missing += [
+        name for name in plan.dropped if name not in plan.nodes or not _is_clamp(topology, name)
+    ]
+    missing += [
         layer.data
         for name, layer in topology.layers.items()
         if name in plan.layers and layer.data not in plan.grids
@@ -59,17 +62,34 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     )
 
 
+def _is_clamp(topology: Topology, name: str) -> bool:
+    node = topology.nodes.get(name)
+    return node is not None and node.op_type in ("Relu", "Clip")
+
+
 def store_layer(
     topology: Topology, layer: Layer, plan: LayerPlan, input_scale: float
 ) -> LayerWeights:
-    """Round one layer's weights and shift its bias as planned."""
+    """Round one layer's weights and shift its bias as planned.
+
+    Raises:
+        ConfigError: the plan shifts another number of channels than the layer has.
+    """
     weight = topology.constants.value(layer.weight)
     assert weight is not None
+    axis = output_axis(topology, layer)
+    channels = (weight.shape[axis],)
     bias = None if layer.bias is None else topology.constants.value(layer.bias)
+    if bias is not None:
+        bias = np.broadcast_to(bias.ravel(), channels).astype(np.float32)
     if plan.bias_shift is not None:
         shift = np.asarray(plan.bias_shift, np.float32)
+        if shift.shape != channels:
+            raise ConfigError(
+                f"the plan shifts {shift.size} channels of '{layer.name}', which has {channels[0]}",
+                remedy="quantize anew with this version of edgecv",
+            )
         bias = shift if bias is None else (bias + shift).astype(np.float32)
-    axis = output_axis(topology, layer)
     return quantize_weights(
         weight.astype(np.float32), bias, axis=axis, bits=plan.bits, input_scale=input_scale
     )

@@ -59,15 +59,20 @@ def make_grids(
 
     Tensors on both sides of a node that only moves values share one grid, and so do the
     tensors of a Concat where their ranges are alike. A sigmoid's output lies in 0..1 whatever
-    was seen; what follows a clamp at zero never begins below zero.
+    was seen; what follows a clamp at zero never begins below zero. The grid of a dropped clamp's
+    output never reaches beyond the clamp's range.
     """
-    dropped = implied_clamps(topology, nodes)
-    hidden = {topology.nodes[name].input[0] for name in dropped}
+    limits = {}
+    for name in implied_clamps(topology, nodes):
+        bounds = clamp_range(topology, name)
+        assert bounds is not None
+        limits[name] = bounds[1]
+    hidden = {topology.nodes[name].input[0] for name in limits}
     ranges: dict[str, tuple[float, float]] = {}
     for tensor in tensors_of(topology, nodes):
         if tensor not in hidden:
             ranges[tensor] = _range(topology, tensor, observed, estimator, percentile)
-    groups = _share(topology, nodes, ranges)
+    groups = _share(topology, nodes, ranges, limits)
     grids: dict[str, Grid] = {}
     for tensor in ranges:
         members = groups.members(tensor)
@@ -126,7 +131,10 @@ class _Groups:
 
 
 def _share(
-    topology: Topology, nodes: tuple[str, ...], ranges: dict[str, tuple[float, float]]
+    topology: Topology,
+    nodes: tuple[str, ...],
+    ranges: dict[str, tuple[float, float]],
+    limits: dict[str, float],
 ) -> _Groups:
     groups = _Groups(ranges)
     for name in nodes:
@@ -135,13 +143,17 @@ def _share(
             for output in node.output:
                 groups.join(topology.activations(name)[0], output)
     for name in nodes:
-        if topology.nodes[name].op_type == "Concat":
-            _share_concat(topology, name, ranges, groups)
+        if topology.nodes[name].op_type == "Concat" and topology.nodes[name].output[0] in ranges:
+            _share_concat(topology, name, ranges, limits, groups)
     return groups
 
 
 def _share_concat(
-    topology: Topology, name: str, ranges: dict[str, tuple[float, float]], groups: _Groups
+    topology: Topology,
+    name: str,
+    ranges: dict[str, tuple[float, float]],
+    limits: dict[str, float],
+    groups: _Groups,
 ) -> None:
     output = topology.nodes[name].output[0]
     for tensor in topology.activations(name):
@@ -153,5 +165,9 @@ def _share_concat(
         narrowest = min(
             max(0.0, ranges[member][1]) - min(0.0, ranges[member][0]) for member in members
         )
-        if high - low <= _CONCAT_SLACK * narrowest:
+        # Half a step is lost in rounding: a range that is estimated may pass a clamp by that.
+        half = (high - low) / 510
+        clamped = [limits[member] for member in members if member in limits]
+        kept = not clamped or (low >= -half and high <= min(clamped) + half)
+        if kept and high - low <= _CONCAT_SLACK * narrowest:
             groups.join(output, tensor)

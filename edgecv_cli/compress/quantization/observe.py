@@ -45,7 +45,7 @@ class TensorStats:
 
 @dataclass(frozen=True)
 class Observations:
-    """Statistics by tensor name, and per-channel input means by layer name."""
+    """Statistics, and per-channel means of the layers' 4-D inputs, by tensor name."""
 
     images: int
     tensors: dict[str, TensorStats]
@@ -114,8 +114,10 @@ def observe(
         ModelError: an activation is not a finite number.
     """
     names = list(tensors)
-    layers = {layer.data: name for name, layer in topology.layers.items() if layer.data in names}
-    channels = [name for name in layers if len(topology.shapes.get(name, ())) == 4]
+    inputs = dict.fromkeys(layer.data for layer in topology.layers.values())
+    channels = [
+        name for name in inputs if name in names and len(topology.shapes.get(name, ())) == 4
+    ]
     model, slices = _with_observers(topology, names, channels)
     infer = open_model(serialize(model))
     state = _Running(names, slices)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgecv_cli.graph.topology import Topology
+from edgecv_cli.graph.topology import Layer, Topology
 
 PLACEMENTS = (
     "all",
@@ -80,8 +80,9 @@ def integer_share(topology: Topology, nodes: tuple[str, ...]) -> float:
 def _reasons(topology: Topology, placement: str) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for name, layer in topology.layers.items():
-        if layer.op not in _INTEGER_LAYERS:
-            reasons[name] = f"{layer.op} has no 8-bit kernel on this target"
+        unfit = _unfit(topology, layer)
+        if unfit is not None:
+            reasons[name] = unfit
         elif layer.depthwise and "depthwise" in placement:
             reasons[name] = "depthwise: one scale per tensor does not fit its channels"
     if placement.startswith("last"):
@@ -94,6 +95,23 @@ def _reasons(topology: Topology, placement: str) -> dict[str, str]:
                 if below and below <= heads:
                     reasons.setdefault(name, "feeds only layers that feed the decode tail")
     return reasons
+
+
+def _unfit(topology: Topology, layer: Layer) -> str | None:
+    """Return why a layer can't be stored as integers in any placement, or None."""
+    if layer.op not in _INTEGER_LAYERS:
+        return f"{layer.op} has no 8-bit kernel on this target"
+    if topology.constants.tensor(layer.weight) is None:
+        return "its weights are not stored as they are"
+    if layer.op != "Conv" and len(topology.shapes[layer.weight]) != 2:
+        return "its weights are not a matrix"
+    if layer.bias is not None:
+        if topology.constants.tensor(layer.bias) is None:
+            return "its bias is computed"
+        channels = topology.shapes[layer.name][-1]
+        if layer.op == "Gemm" and topology.elements(layer.bias) not in (1, channels):
+            return "its bias differs from row to row"
+    return None
 
 
 def _around_depthwise(topology: Topology) -> frozenset[str]:
@@ -152,6 +170,8 @@ def _is_read(topology: Topology, name: str, integer: set[str]) -> bool:
 
 def _supported(topology: Topology, name: str) -> bool:
     node = topology.nodes[name]
+    if node.op_type in PASS_THROUGH and topology.activations(name) != [node.input[0]]:
+        return False
     if node.op_type == "Resize":
         modes = [a.s.decode() for a in node.attribute if a.name == "mode"]
         return not modes or modes == ["nearest"]

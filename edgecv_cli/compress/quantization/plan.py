@@ -23,7 +23,7 @@ class _Data(BaseModel):
 class GridPlan(_Data):
     """uint8 grid of one activation tensor: real = scale * (q - zero_point)."""
 
-    scale: float = Field(gt=0)
+    scale: float = Field(ge=1e-12, le=1e30)
     zero_point: int = Field(ge=0, le=255)
 
 

@@ -9,6 +9,9 @@ from edgecv_cli.graph.qdq import LayerWeights
 
 _LIMITS = {8: 127, 7: 63}
 _INT32_ROOM = 2.0**30
+# A dead channel's weights can be denormal; float32 would round a smaller scale, or its product
+# with the input's, to zero.
+_SMALLEST_SCALE = 1e-25
 
 
 def quantize_weights(
@@ -22,7 +25,8 @@ def quantize_weights(
     """Round weights to symmetric integers, one scale per output channel.
 
     Args:
-        weight: float32, any rank; ``axis`` is its output channel axis.
+        weight: float32, any rank; ``axis`` is its output channel axis. A channel whose weights
+            are all below 1e-23 is stored as zeros.
         bias: float32 [output channels], or None.
         bits: 8 for -127..127; 7 for -63..63, so that u8 x s8 pairs fit into 16 bits
             (255 * 63 * 2 = 32130 <= 32767) on x86 without VNNI.
@@ -35,7 +39,7 @@ def quantize_weights(
     scales = np.abs(flat).max(axis=1) / limit
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / input_scale / _INT32_ROOM)
-    scales = np.where(scales > 0, scales, 1.0 / limit).astype(np.float32)
+    scales = np.where(scales > _SMALLEST_SCALE, scales, 1.0 / limit).astype(np.float32)
     steps = scales.astype(np.float64)[:, None]
     integers = np.clip(np.rint(flat / steps), -limit, limit).astype(np.int8)
     shaped = np.moveaxis(integers.reshape(moved.shape), 0, axis)
