@@ -156,9 +156,7 @@ def test_a_saved_plan_gives_the_same_bytes(model, out, data, tmp_path):
 
 
 def test_the_search_compares_placements_and_says_what_it_found(model, out, data):
-    wide = config(
-        model, out, data, placement="auto", estimator="auto", bias_correction="auto"
-    )
+    wide = config(model, out, data, placement="auto", estimator="auto", bias_correction="auto")
     result = quantize(wide, Context())
 
     assert len(result.candidates) >= 2
@@ -195,9 +193,7 @@ def not_a_number(original):
 @pytest.mark.parametrize("mutation", [swapped, shuffled, not_a_number])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_broken_artifact_is_never_saved(mutation, labelled, model, out, data, monkeypatch):
-    monkeypatch.setattr(
-        apply_module, "quantize_weights", mutation(apply_module.quantize_weights)
-    )
+    monkeypatch.setattr(apply_module, "quantize_weights", mutation(apply_module.quantize_weights))
     asked = config(
         model,
         out,
@@ -236,9 +232,7 @@ def test_images_that_can_not_be_decoded_are_counted_and_named(model, out, data, 
     ],
     ids=["no-calibration", "no-data", "no-engine", "classifier"],
 )
-def test_bad_input_is_refused_before_anything_is_written(
-    changes, kind, model, out, data, tmp_path
-):
+def test_bad_input_is_refused_before_anything_is_written(changes, kind, model, out, data, tmp_path):
     onnx.save(classifier(), tmp_path / "classifier.onnx")
     paths = {"nowhere": tmp_path / "nowhere", "classifier": tmp_path / "classifier.onnx"}
     with pytest.raises(kind):
