@@ -16,7 +16,7 @@ from edgecv_cli.artifact.lineage import (
     dump_lineage,
 )
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
-from edgecv_cli.compress.quantization.apply import apply_normalised, apply_plan
+from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.evidence import Evidence, gather, read_topology, scratch
 from edgecv_cli.compress.quantization.judge import Gates, Judge, Verdict
 from edgecv_cli.compress.quantization.placement import integer_share
@@ -54,15 +54,20 @@ def quantize(config: QuantizeConfig, context: Context) -> QuantizeResult:
         Publication(config.output, force=config.force, inputs=[config.model]) as output,
         scratch() as folder,
     ):
+        # Asked for before the work: a name that is taken must not be found out after it.
+        places = output.main, output.part(sidecar_path(config.output).name)
         job = _Job.prepare(config, context, folder)
         judged = job.decide()
         result = job.report(judged)
         if not judged[-1].verdict.refused:
-            return job.publish(output, judged[-1].path, result, judged[-1].candidate.plan)
-        if config.precision == "auto":
-            kept, result = job.keep_float(judged, result)
-            return job.publish(output, kept, result, None)
-        raise _refusal(config, judged, result)
+            plan = judged[-1].candidate.plan
+            saved = job.write(places, judged[-1].path, result, plan)
+        elif config.precision == "auto":
+            saved = job.write(places, *job.keep_float(judged, result), None)
+        else:
+            raise _refusal(config, judged, result)
+        output.commit()
+        return saved
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class _Job:
         images: ImageFolder | None,
         data: Dataset | None,
         topology: Topology,
+        plan: QuantizePlan | None,
     ) -> None:
         self.config = config
         self.context = context
@@ -99,6 +105,7 @@ class _Job:
         self.images = images
         self.data = data
         self.topology = topology
+        self.plan = plan
         self.evidence: Evidence | None = None
         self.candidates: list[Candidate] = []
         self.judge: Judge | None = None
@@ -106,7 +113,9 @@ class _Job:
     @classmethod
     def prepare(cls, config: QuantizeConfig, context: Context, folder: Path) -> _Job:
         """Read every input, so that a bad one fails before the long work."""
-        rules = resolve_target(config.target)
+        artifact = Artifact.open(config.model)
+        plan = None if config.plan is None else _read_plan(config, config.plan, artifact)
+        rules = resolve_target(config.target if plan is None else plan.target)
         if config.min_speedup is not None and not rules.here:
             raise UsageError(
                 f"--min-speedup can't be judged here: this machine is not a {rules.name}",
@@ -114,14 +123,16 @@ class _Job:
             )
         for extra in (config.save_plan, config.keep_rejected):
             if extra is not None:
-                Publication(extra, force=config.force, inputs=[config.model, config.output])
-        artifact = Artifact.open(config.model)
-        recognised = artifact.detector(config.spec, input_size=config.input_size)
+                inputs = [config.model, config.output]
+                with Publication(extra, force=config.force, inputs=inputs) as place:
+                    _ = place.main  # refuses a folder
+        input_size = config.input_size if plan is None else plan.input_size
+        recognised = artifact.detector(config.spec, input_size=input_size)
         data = None if config.data is None else open_dataset(config.data, limit=config.limit)
         images = None
         if config.calibration is not None:
             images = open_images(config.calibration, config.images)
-        topology = read_topology(artifact, config.input_size)
+        topology = read_topology(artifact, input_size)
         return cls(
             config,
             context,
@@ -132,14 +143,12 @@ class _Job:
             images=images,
             data=data,
             topology=topology,
+            plan=plan,
         )
 
     def decide(self) -> list[Judged]:
         """Judge candidates until one meets the gates; that one, or else the best, is last."""
-        if self.config.plan is not None:
-            ordered = [self._replayed(QuantizePlan.read(self.config.plan))]
-        else:
-            ordered = self._search()
+        ordered = self._search() if self.plan is None else [self._replayed(self.plan)]
         self.candidates = ordered
         self.judge = self._make_judge()
         judged: list[Judged] = []
@@ -153,10 +162,7 @@ class _Job:
 
     def bytes_of(self, plan: QuantizePlan) -> bytes:
         """Apply a plan and write spec and lineage into the model."""
-        if self.config.plan is not None:
-            model = apply_plan(self.artifact.model, plan)
-        else:
-            model = apply_normalised(self.topology, plan)
+        model = apply_normalised(self.topology, plan)
         entries = self._metadata("quantize", plan.model_dump(mode="json"))
         return serialize(with_metadata(model, {**entries, TARGET_KEY: plan.target}))
 
@@ -269,12 +275,17 @@ class _Job:
             verdicts=verdicts,
         )
 
-    def publish(
-        self, output: Publication, path: Path, result: QuantizeResult, plan: QuantizePlan | None
+    def write(
+        self,
+        places: tuple[Path, Path],
+        path: Path,
+        result: QuantizeResult,
+        plan: QuantizePlan | None,
     ) -> QuantizeResult:
-        """Save the judged file, its sidecar and its plan; returns the result that says so."""
-        shutil.copyfile(path, output.main)
-        digest = sha256_file(output.main)
+        """Write the judged file, its sidecar and its plan; returns the result that says so."""
+        main, sidecar = places
+        shutil.copyfile(path, main)
+        digest = sha256_file(main)
         planned = self.config.save_plan if plan is not None else None
         saved = result.model_copy(
             update={
@@ -283,11 +294,9 @@ class _Job:
                 "plan": None if planned is None else str(planned),
             }
         )
-        sidecar = output.part(sidecar_path(self.config.output).name)
         sidecar.write_text(sidecar_text(digest, saved.to_json()), encoding="utf-8")
         if plan is not None:
             self.save_plan(plan)
-        output.commit()
         return saved
 
     def save_plan(self, plan: QuantizePlan) -> None:
@@ -297,6 +306,22 @@ class _Job:
             with Publication(path, force=self.config.force) as publication:
                 publication.main.write_text(plan.dumps(), encoding="utf-8")
                 publication.commit()
+
+
+def _read_plan(config: QuantizeConfig, path: Path, artifact: Artifact) -> QuantizePlan:
+    plan = QuantizePlan.read(path)
+    plan.require_source(artifact.content_digest)
+    if config.target not in ("cpu", plan.target):
+        raise UsageError(
+            f"the plan was made for {plan.target}, not for {config.target}",
+            remedy="leave --target out, or quantize anew with --calibration",
+        )
+    if config.input_size not in (None, plan.input_size):
+        raise UsageError(
+            "--input-size is not the size that the plan was made for",
+            remedy="leave --input-size out, or quantize anew with --calibration",
+        )
+    return plan
 
 
 def _merit(judged: Judged) -> tuple[int, float]:

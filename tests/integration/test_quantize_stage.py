@@ -14,10 +14,12 @@ from scenes import write_dataset
 import edgecv_cli.compress.quantization.apply as apply_module
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import read_sidecar, sidecar_path
+from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.config.common import MaxDrop
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
+    ConfigError,
     DataError,
     EdgeCVError,
     GateNotMetError,
@@ -153,6 +155,53 @@ def test_a_saved_plan_gives_the_same_bytes(model, out, data, tmp_path):
 
     assert first.plan == str(plan)
     assert second.sha256 == first.sha256
+
+
+def test_a_plan_keeps_the_target_that_it_was_made_for(model, out, data, tmp_path, monkeypatch):
+    import edgecv_cli.compress.quantization.targets as targets
+
+    monkeypatch.setattr(targets, "has_vnni", lambda: False)
+    plan = tmp_path / "plan.json"
+    quantize(config(model, out, data, target="cpu-x86-vnni", min_speedup=None, save_plan=plan),
+             Context())  # fmt: skip
+    again = out.with_name("again.onnx")
+
+    replayed = quantize(config(model, again, data, plan=plan, min_speedup=None), Context())
+
+    assert replayed.target == "cpu-x86-vnni"
+    assert replayed.speedup is None
+    with pytest.raises(UsageError, match="made for cpu-x86-vnni"):
+        quantize(
+            config(model, out.with_name("other.onnx"), data, plan=plan, target="cpu-x86"), Context()
+        )
+
+
+def test_a_plan_of_another_model_is_refused_before_the_work(model, out, data, tmp_path):
+    plan = tmp_path / "plan.json"
+    quantize(config(model, out, data, save_plan=plan), Context())
+    text = plan.read_text()
+    plan.write_text(text.replace(QuantizePlan.read(plan).source, "0" * 64))
+    with pytest.raises(ConfigError, match="another model"):
+        quantize(config(model, out.with_name("again.onnx"), tmp_path / "no-data", plan=plan,
+                        calibration=data), Context())  # fmt: skip
+
+
+@pytest.mark.parametrize("taken", ["sidecar", "output", "save_plan", "keep_rejected"])
+def test_a_taken_name_is_refused_before_the_work(taken, model, out, data, monkeypatch):
+    def no_work(*arguments, **options):
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr(Artifact, "detector", no_work)
+    changes = {}
+    if taken == "sidecar":
+        sidecar_path(out).write_text("mine")
+    elif taken == "output":
+        out.mkdir()
+    else:
+        changes[taken] = out.with_name("folder")
+        changes[taken].mkdir()
+    with pytest.raises(OutputExistsError):
+        quantize(config(model, out, data, **changes), Context())
 
 
 def test_the_search_compares_placements_and_says_what_it_found(model, out, data):

@@ -24,11 +24,7 @@ def apply_plan(model: onnx.ModelProto, plan: QuantizePlan) -> onnx.ModelProto:
     Raises:
         ConfigError: the plan was made for another model, or names what the model lacks.
     """
-    if content_digest(model) != plan.source:
-        raise ConfigError(
-            "the plan was made for another model (its content digest differs)",
-            remedy="apply it to the model that it was made from, or quantize anew",
-        )
+    plan.require_source(content_digest(model))
     return apply_normalised(Topology.of(normalise(model, input_size=plan.input_size)), plan)
 
 

@@ -70,6 +70,18 @@ class QuantizePlan(_Data):
         """Return the plan as readable JSON."""
         return self.model_dump_json(indent=1) + "\n"
 
+    def require_source(self, digest: str) -> None:
+        """Refuse a model that the plan was not made for; ``digest`` is of its content.
+
+        Raises:
+            ConfigError: it is another model.
+        """
+        if digest != self.source:
+            raise ConfigError(
+                "the plan was made for another model (its content digest differs)",
+                remedy="apply it to the model that it was made from, or quantize anew",
+            )
+
     @classmethod
     def read(cls, path: Path) -> QuantizePlan:
         """Read a plan from a file.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.measure.hardware import has_vnni
 
+_WEIGHT_BITS = {"cpu-x86-vnni": 8, "cpu-x86": 7}
+
 
 @dataclass(frozen=True)
 class TargetRules:
@@ -29,7 +31,7 @@ def resolve_target(name: str) -> TargetRules:
     """Return the rules of a target; ``cpu`` is what this machine is.
 
     Raises:
-        UsageError: this machine is of a kind that edgecv has no rules for yet.
+        UsageError: there are no rules for such a target, or for this machine.
     """
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
     if name == "cpu":
@@ -40,5 +42,10 @@ def resolve_target(name: str) -> TargetRules:
                 remedy="name the target: --target cpu-x86-vnni or cpu-x86",
             )
         name = "cpu-x86-vnni" if has_vnni() else "cpu-x86"
+    if name not in _WEIGHT_BITS:
+        raise UsageError(
+            f"there are no rules for the target '{name}'",
+            remedy=f"name one of: {', '.join(_WEIGHT_BITS)}",
+        )
     here = x86 and (name == "cpu-x86-vnni") == has_vnni()
-    return TargetRules(name, 8 if name == "cpu-x86-vnni" else 7, here)
+    return TargetRules(name, _WEIGHT_BITS[name], here)

@@ -148,9 +148,7 @@ def test_a_plan_that_names_what_is_not_there_is_refused(model):
         apply_normalised(topology, broken)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"kind": "other"}', '{"version": 2}'], ids=repr
-)
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "other"}', '{"version": 2}'], ids=repr)
 def test_what_is_no_plan_is_refused_in_words(tmp_path, text):
     path = tmp_path / "plan.json"
     path.write_text(text)
@@ -189,7 +187,13 @@ def test_the_same_plan_gives_the_same_bytes_in_every_process(tmp_path):
             "PYTHONPATH": str(ROOT),
         }
         done = subprocess.run(
-            [sys.executable, "-c", APPLY, str(tmp_path / "model.onnx"), str(tmp_path / "plan.json")],
+            [
+                sys.executable,
+                "-c",
+                APPLY,
+                str(tmp_path / "model.onnx"),
+                str(tmp_path / "plan.json"),
+            ],
             env=environment,
             capture_output=True,
             text=True,
