@@ -22,6 +22,7 @@ Placement = Literal[
 ]
 
 DEFAULT_DROP = MaxDrop(3.0, "%")
+DEFAULT_AGREEMENT = 0.90
 
 
 class QuantizeConfig(CommonConfig):
@@ -87,8 +88,8 @@ class QuantizeConfig(CommonConfig):
     max_drop: Annotated[DropGate | None, Flag(metavar="1%|0.5pt", panel="Gates")] = Field(
         None, description="Largest loss of mAP on --data. Default with --data: 3%."
     )
-    min_agreement: Annotated[float, Flag(metavar="F", panel="Gates")] = Field(
-        0.90, ge=0, le=1, description="Agreement with the original, judged without --data."
+    min_agreement: Annotated[float | None, Flag(metavar="F", panel="Gates")] = Field(
+        None, ge=0, le=1, description="Agreement with the original. Default without --data: 0.90."
     )
     min_speedup: Annotated[float | None, Flag(metavar="R", panel="Gates")] = Field(
         None, ge=0, le=1000, description="Least speed-up. Default: 1.0; 0 with --prefer accuracy."
@@ -99,6 +100,16 @@ class QuantizeConfig(CommonConfig):
     keep_rejected: Annotated[Path | None, Flag(metavar="PATH", panel="Gates")] = Field(
         None, description="Where to keep the best candidate if a gate refuses it."
     )
+
+    @model_validator(mode="after")
+    def _saved_as_onnx(self) -> Self:
+        for flag, path in (("--output", self.output), ("--keep-rejected", self.keep_rejected)):
+            if path is not None and path.suffix.lower() != ".onnx":
+                raise UsageError(
+                    f"{flag} {path}: the name does not end in .onnx, so nothing would open it",
+                    remedy=f"name it {path.name}.onnx",
+                )
+        return self
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -120,6 +131,13 @@ class QuantizeConfig(CommonConfig):
         if self.data is None:
             return None
         return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+
+    @property
+    def agreement_gate(self) -> float | None:
+        """The agreement gate in force: what was asked, else 0.90 where there are no labels."""
+        if self.min_agreement is None and self.data is None:
+            return DEFAULT_AGREEMENT
+        return self.min_agreement
 
     @property
     def speedup_gate(self) -> float:

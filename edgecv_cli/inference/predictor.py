@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import SYSTEM, Clock
-from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.errors import EdgeCVError, EngineError
 from edgecv_cli.detector.heads import build_decoder
 from edgecv_cli.detector.letterbox import Letterbox
 from edgecv_cli.detector.nms import suppress
@@ -122,10 +121,8 @@ def open_predictor(
         EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
     """
     runner = open_runner(artifact, engine, threads)
-    return Predictor(runner, spec, profile or detection_profile(spec))
-
-
-def open_path(path: Path, **options: Any) -> Predictor:
-    """Load a detector from a path, recognising its layout; options as :func:`open_predictor`."""
-    artifact = Artifact.open(path)
-    return open_predictor(artifact, artifact.detector().spec, **options)
+    try:
+        return Predictor(runner, spec, profile or detection_profile(spec))
+    except EdgeCVError:
+        runner.close()
+        raise

@@ -171,7 +171,7 @@ def _notes(run: RunFacts) -> tuple[str, ...]:
         notes.append(
             f"speed was not measured: this machine is not a {run.target.name}"
             + (
-                "; its 16-bit sums saturate, so the accuracy shown is a lower bound"
+                "; 16-bit sums may saturate here that do not there, so the accuracy may differ"
                 if run.target.weight_bits == 8
                 else ""
             )

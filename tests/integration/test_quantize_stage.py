@@ -146,6 +146,12 @@ def test_without_labels_agreement_is_the_gate(model, out, data):
     assert set(result.gates) == {"min_agreement"}
 
 
+def test_an_agreement_that_is_asked_for_is_judged_beside_the_drop(model, out, data):
+    assert config(model, out, data).agreement_gate is None
+    result = quantize(config(model, out, data, min_agreement=0.1), Context())
+    assert set(result.gates) == {"max_drop", "min_agreement"}
+
+
 def test_a_saved_plan_gives_the_same_bytes(model, out, data, tmp_path):
     plan = tmp_path / "plan.json"
     first = quantize(config(model, out, data, save_plan=plan), Context())
@@ -198,7 +204,7 @@ def test_a_taken_name_is_refused_before_the_work(taken, model, out, data, monkey
     elif taken == "output":
         out.mkdir()
     else:
-        changes[taken] = out.with_name("folder")
+        changes[taken] = out.with_name("folder.onnx")
         changes[taken].mkdir()
     with pytest.raises(OutputExistsError):
         quantize(config(model, out, data, **changes), Context())

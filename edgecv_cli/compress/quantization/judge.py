@@ -51,13 +51,13 @@ class Gates:
 
     Attributes:
         max_drop: largest loss on labelled images; None where there are none.
-        min_agreement: least agreement, judged where there are no labels.
+        min_agreement: least agreement; None where labelled images decide alone.
         min_speedup: least speed-up; 0 accepts any.
         strict: whether the interval's lower end must clear ``min_speedup``.
     """
 
     max_drop: DropLimit | None
-    min_agreement: float
+    min_agreement: float | None
     min_speedup: float
     strict: bool
 
@@ -131,7 +131,7 @@ class Judge:
             drop = paired_drop(self.baseline.accuracy, seen.accuracy)
         agreed = agreement(self.baseline.plain, seen.plain, self._spec.score_threshold).agreement
         speed = self._speed(path)
-        checks = [_drop_gate(self._gates, drop, seen), _agreement_gate(self._gates, drop, agreed)]
+        checks = [_drop_gate(self._gates, drop, seen), _agreement_gate(self._gates, agreed)]
         checks.append(_speed_gate(self._gates, speed))
         made = [check for check in checks if check is not None]
         return Verdict(
@@ -209,8 +209,8 @@ def describe_points(drop: Drop, interval: Interval | None) -> str:
     return f"{text}, {100 * interval.level:.0f}% interval {interval.low:.1f} to {interval.high:.1f}"
 
 
-def _agreement_gate(gates: Gates, drop: PairedDrop | None, agreed: float | None) -> _Check | None:
-    if drop is not None:
+def _agreement_gate(gates: Gates, agreed: float | None) -> _Check | None:
+    if gates.min_agreement is None:
         return None
     if agreed is None:
         text = f"at least {gates.min_agreement:g}: neither finds anything, nothing to compare"

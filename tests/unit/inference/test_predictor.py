@@ -12,7 +12,7 @@ from edgecv_cli.core.boxes import iou_matrix
 from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
-from edgecv_cli.inference.predictor import Predictor, open_path, open_predictor
+from edgecv_cli.inference.predictor import Predictor, open_predictor
 from edgecv_cli.runtime.base import Execution
 
 SIZE = (128, 160)
@@ -28,7 +28,9 @@ STRICT = Profile(threshold=0.5, iou=0.3, candidates=3000, detections=100, multi_
 def predictor(request, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(PLANTED[request.param].SerializeToString())
-    predictor = open_path(path, threads=1, profile=STRICT)
+    artifact = Artifact.open(path)
+    spec = artifact.detector().spec
+    predictor = open_predictor(artifact, spec, threads=1, profile=STRICT)
     yield predictor
     predictor.close()
 
