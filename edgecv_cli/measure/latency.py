@@ -96,13 +96,15 @@ def compare_speed(
         threads: of the engine; None is one per usable core.
         seconds: timed inference, both together.
         context: progress, cancellation and seed.
-        input_spec: how a picture becomes the input; None scales it to 0..1.
+        input_spec: how a picture becomes the input, and its size where a file leaves that open;
+            None scales it to 0..1.
         start: makes a row's child process.
 
     Raises:
         EdgeCVError: one of the two could not be timed.
     """
-    rows = [BenchRow(path, engine, threads, input_spec) for path in (baseline, candidate)]
+    size = None if input_spec is None else input_spec.size
+    rows = [BenchRow(path, engine, threads, input_spec, size) for path in (baseline, candidate)]
     lanes = _measure(rows, seconds / 2, None, context, start)
     for lane in lanes:
         if lane.failure:

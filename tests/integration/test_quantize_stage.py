@@ -152,6 +152,25 @@ def test_an_agreement_that_is_asked_for_is_judged_beside_the_drop(model, out, da
     assert set(result.gates) == {"max_drop", "min_agreement"}
 
 
+@pytest.mark.parametrize("placement", ["last", "auto"])
+def test_a_model_that_leaves_its_size_open_is_fixed_to_the_size_given(
+    placement, out, data, tmp_path
+):
+    model = yolov8(planted=True)
+    for axis, name in ((2, "height"), (3, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.value_info[:]
+    path, plan = tmp_path / "open.onnx", tmp_path / "plan.json"
+    onnx.save(model, path)
+
+    changes = {"placement": placement, "input_size": (64, 64), "save_plan": plan}
+    result = quantize(config(path, out, data, **changes), Context())
+
+    assert result.speedup is not None
+    again = quantize(config(path, out.with_name("again.onnx"), data, plan=plan), Context())
+    assert again.sha256 == result.sha256
+
+
 def test_a_saved_plan_gives_the_same_bytes(model, out, data, tmp_path):
     plan = tmp_path / "plan.json"
     first = quantize(config(model, out, data, save_plan=plan), Context())
