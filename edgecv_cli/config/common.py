@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
 Prefer = Literal["accuracy", "balanced", "speed"]
 
-_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
+_SIZE = re.compile(r"(\d{1,9})[xX×](\d{1,9})")
 _DROP = re.compile(r"(\d+(?:\.\d+)?)\s*(%|pt)")
 
 

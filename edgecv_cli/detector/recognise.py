@@ -133,13 +133,23 @@ def _unknown(facts: GraphFacts) -> UnrecognisedError:
     refuse_classifier(facts)
     outputs = "; ".join(str(output) for output in facts.outputs[:12])
     families = ", ".join(head.family for head in HEADS)
-    remedy = f"name the family in a file (`family: ...`, of {families}) and give it with --spec"
+    remedy = (
+        f"edgecv reads {families}; if it is one of them, write `family: NAME` into a file and give "
+        "it with --spec"
+    )
     selecting = [kind for kind in _SELECTING if facts.op_counts.get(kind)]
     if selecting:
         return UnrecognisedError(
             f"unknown layout: the graph selects boxes itself ({', '.join(selecting)}); "
             f"outputs: {outputs}",
             remedy="export without NMS inside (for Ultralytics: nms=False), or " + remedy,
+        )
+    if facts.tail is None and any(None in output.shape[1:] for output in facts.outputs):
+        height, width = facts.input_size or (0, 0)
+        return UnrecognisedError(
+            f"unknown layout: at an input of {height}x{width} sizes in the graph do not fit "
+            f"together or depend on the image; outputs: {outputs}",
+            remedy="give an --input-size of multiples of 32, or export at a fixed size",
         )
     reason = f"; {facts.tail_problem}" if facts.tail is None and facts.tail_problem else ""
     return UnrecognisedError(f"unknown layout{reason}; outputs: {outputs}", remedy=remedy)

@@ -13,6 +13,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import DataError, UsageError
 from edgecv_cli.detector.profiles import detection_profile
 from edgecv_cli.inference.predictor import open_predictor
+from edgecv_cli.runtime.opening import ENGINES
 
 _DEVICES = {"CPU": "onnxruntime:cpu"}
 Found = tuple[float, float, float, float, float, int]
@@ -53,13 +54,14 @@ class EdgeDetector:
         for name, value in (("confidence", confidence), ("iou", iou)):
             if value is not None and not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value}", remedy=f"give a {name} between 0 and 1")
+        engine = _engine(device)
         artifact = Artifact.open(Path(model))
         recognised = artifact.detector(None if spec is None else Path(spec), input_size=input_size)
         self.spec = recognised.spec
         self._predictor = open_predictor(
             artifact,
             recognised.spec,
-            engine=_DEVICES.get(device.upper(), device),
+            engine=engine,
             threads=threads,
             profile=detection_profile(recognised.spec, conf=confidence, iou=iou),
         )
@@ -108,3 +110,14 @@ class EdgeDetector:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _engine(device: str) -> str:
+    """Return the engine and device that a device's short name stands for."""
+    if device.upper() in _DEVICES:
+        return _DEVICES[device.upper()]
+    known = [engine.name for engine in ENGINES]
+    if device.partition(":")[0] not in known:
+        choices = ", ".join([*_DEVICES, *(f"{name}:DEVICE" for name in known)])
+        raise UsageError(f"there is no device '{device}'", remedy=f"use one of: {choices}")
+    return device

@@ -188,7 +188,8 @@ def _nearest(entry: str, class_names: Sequence[str]) -> str:
     near = difflib.get_close_matches(entry.casefold(), class_names, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(near) + "?"
-    return f"it has {len(class_names)} classes: {', '.join(class_names[:8])}..."
+    more = ", ..." if len(class_names) > 8 else ""
+    return f"it has {len(class_names)} classes: {', '.join(class_names[:8])}{more}"
 
 
 def _kinds(config: DetectConfig, source: FrameSource) -> frozenset[str]:

@@ -124,6 +124,22 @@ def test_an_open_input_size(work):
     assert "--input-size" in detect(work, "dynamic.onnx", code=2)
 
 
+def test_an_input_size_that_the_graph_does_not_fit(work):
+    said = detect(work, "dynamic.onnx", "--input-size", "65x65", code=2)
+    assert "at an input of 65x65 sizes in the graph do not fit together" in said
+    assert "multiples of 32" in said
+
+
+def test_a_quantized_model_that_nothing_would_open(work):
+    images = work / "images"
+    done = refuse(
+        work, "quantize", work / "good.onnx", "-o", work / "small", "--calibration", images, code=2
+    )
+    said = done.stderr
+    assert "--output" in said
+    assert "name it small.onnx" in said
+
+
 @pytest.mark.parametrize(
     ("model", "named"),
     [("classifier", "classif"), ("segmenter", "segment"), ("pose", "pose"), ("unknown", "")],

@@ -260,3 +260,4 @@ def test_unknown_class_offers_the_nearest(wanted: str, remedy: str) -> None:
     with pytest.raises(UsageError, match=f"no class {wanted!r}") as caught:
         choose_classes((wanted,), CLASSES)
     assert remedy in caught.value.remedy
+    assert not caught.value.remedy.endswith("...")

@@ -21,7 +21,7 @@ class FirstFrames:
     """Keeps what was found in the first frames, as text; the rest is only counted."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str, str]] = []
+        self.rows: list[tuple[str, str, str, str]] = []
 
     def emit(self, record: dict[str, Any]) -> None:
         """Take one frame's record, or the summary, which is shown otherwise."""
@@ -29,13 +29,14 @@ class FirstFrames:
             counts = Counter(found["class_name"] for found in record["detections"])
             said = ", ".join(f"{number} {name}" for name, number in counts.most_common())
             best = max((found["score"] for found in record["detections"]), default=None)
-            self.rows.append((record["source"], said or "nothing", fixed(best, 2)))
+            row = (record["source"], str(record["frame"]), said or "nothing", fixed(best, 2))
+            self.rows.append(row)
 
 
 def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableType]:
     """Yield what was found in the first frames, and how long the run took."""
     if shown.rows:
-        yield grid(("source", "found", "best score"), shown.rows, texts=2)
+        yield _found(shown.rows)
     if summary.frames > len(shown.rows) > 0:
         more = summary.frames - len(shown.rows)
         yield line(f"and {more} more frames (all with --json, or -o DIR)", "dim")
@@ -55,6 +56,17 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
         "dim",
     )
     yield from measured_on(summary.machine)
+
+
+def _found(rows: list[tuple[str, str, str, str]]) -> RenderableType:
+    """Return the table of frames; their numbers say something in videos alone."""
+    if all(frame == "0" for _, frame, _, _ in rows):
+        return grid(
+            ("source", "found", "best score"),
+            [(source, found, best) for source, _, found, best in rows],
+            texts=2,
+        )
+    return grid(("source", "frame", "found", "best score"), rows, texts=3)
 
 
 def _speed(summary: DetectSummary) -> str | None:

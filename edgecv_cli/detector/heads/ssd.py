@@ -63,6 +63,9 @@ class Ssd:
         classes=("object",),
         boxes="yxyx",
         normalized=True,
+        # sigmoid scores of an SSD stay high on background (41 boxes an image at 0.25 on COCO);
+        # 0.5 is what the TensorFlow Object Detection API draws from (min_score_thresh)
+        score_threshold=0.5,
     )
 
     def recognise(self, facts: GraphFacts) -> Sequence[Reading]:

@@ -199,7 +199,7 @@ class TestDetect:
         shown = detect.FirstFrames()
         found = [{"class_name": "cat", "score": 0.5}, {"class_name": "cat", "score": 0.9}]
         for number in range(30):
-            shown.emit({"source": f"{number}{HOSTILE}.png", "detections": found})
+            shown.emit({"source": f"{number}{HOSTILE}.png", "frame": 0, "detections": found})
         shown.emit({"summary": {}})
         said = text(detect.render(self.summary(fps=10.0, infer_p50_ms=9.0), shown))
         assert r"0x\x1b[2Jy.png 2 cat 0.90" in said
@@ -207,9 +207,17 @@ class TestDetect:
         assert "10.0 frames/s end to end, 3.0 s" in said
         assert "preprocess - ms, infer 9.0 ms" in said
 
+    def test_frames_of_a_video_are_told_apart(self):
+        shown = detect.FirstFrames()
+        for number in range(2):
+            shown.emit({"source": "a.mp4", "frame": number, "detections": []})
+        said = text(detect.render(self.summary(frames=2, detections=0), shown))
+        assert "source frame found best score" in said
+        assert "a.mp4 1 nothing -" in said
+
     def test_nothing_found_and_skipped_sources(self):
         shown = detect.FirstFrames()
-        shown.emit({"source": "a.png", "detections": []})
+        shown.emit({"source": "a.png", "frame": 0, "detections": []})
         skipped = (SkippedSource(source="b.png", problem="not a picture"),)
         said = text(detect.render(self.summary(frames=1, detections=0, skipped=skipped), shown))
         assert "a.png nothing -" in said

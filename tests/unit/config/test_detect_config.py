@@ -36,6 +36,11 @@ def test_defaults_save_nothing() -> None:
     )  # fmt: skip
 
 
+def test_a_size_that_is_too_large_says_how_large_it_may_be() -> None:
+    with pytest.raises(ConfigError, match="8 to 8192 pixels"):
+        config(input_size="100000x100000")
+
+
 def test_saving_needs_a_place() -> None:
     with pytest.raises(UsageError, match="not where"):
         config(save=["json"])

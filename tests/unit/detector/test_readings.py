@@ -7,6 +7,7 @@ import pytest
 
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.heads import head_of
 from edgecv_cli.detector.recognise import recognise
 from edgecv_cli.graph.facts import GraphFacts, TailProbe
 
@@ -256,6 +257,16 @@ def without_tail(shapes, **changes):
     outputs = tuple(TensorSpec(name, shape, "float32") for name, shape in shapes.items())
     facts = facts_of({}, {}, tail=False)
     return GraphFacts(**{**vars(facts), "outputs": outputs, **changes})
+
+
+def test_sizes_that_stay_open_at_a_given_input_size_are_not_asked_for_again():
+    with pytest.raises(UnrecognisedError, match="do not fit together") as caught:
+        recognise(without_tail({"out": (1, 9, None)}))
+    assert "multiples of 32" in caught.value.remedy
+
+
+def test_an_ssd_finds_from_half_certain_on():
+    assert head_of("ssd").defaults.score_threshold == 0.5
 
 
 def test_without_a_tail_the_reason_is_said():
