@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import TARGET_KEY
 from edgecv_cli.measure.hardware import has_vnni
@@ -13,7 +15,8 @@ def misfit(artifact: Artifact) -> str | None:
     Full-range int8 weights want VNNI: without it, x86 kernels add pairs of products in 16 bits,
     which saturate, and the detector silently finds less.
     """
-    if artifact.metadata.get(TARGET_KEY) != "cpu-x86-vnni" or has_vnni():
+    x86 = platform.machine().lower() in {"x86_64", "amd64"}
+    if artifact.metadata.get(TARGET_KEY) != "cpu-x86-vnni" or has_vnni() or not x86:
         return None
     return (
         f"'{artifact.path.name}' was made for x86 with VNNI, which this machine lacks: its int8 "

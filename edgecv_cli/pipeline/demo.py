@@ -16,6 +16,7 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import EngineError, OutputError, OutputExistsError
 from edgecv_cli.core.files import Publication, writing
+from edgecv_cli.core.require import cv2
 from edgecv_cli.core.resources import resource
 from edgecv_cli.core.result import Drop, Interval
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
@@ -86,8 +87,8 @@ def demo(config: DemoConfig, context: Context) -> DemoResult:
     context.progress.note("4/5 detect on validation scenes")
     pictures = _detect(config, paths, context)
     context.progress.note("5/5 report")
-    result = _result(config, paths, made, compared, pictures)
-    result = result.model_copy(update={"seconds": (context.clock() - began) / 1e9})
+    seconds = (context.clock() - began) / 1e9
+    result = _result(config, paths, made, compared, pictures, seconds=seconds)
     with Publication(paths.report, force=config.force) as publication:
         document = report_of(result, [paths.output / name for name in result.pictures])
         publication.main.write_text(render(document), encoding="utf-8")
@@ -103,6 +104,7 @@ def _prepare(config: DemoConfig) -> _Paths:
         raise OutputExistsError(
             f"folder '{output}' is not empty", remedy="add --force, or give --output another name"
         )
+    cv2()  # a missing library is said before anything is written
     model = resource("calibration_data", MODEL)
     paths = _Paths(
         output,
@@ -148,6 +150,7 @@ class _Compared:
     timed: BenchmarkResult
     sides: dict[Path, DemoSide]
     ratios: dict[str, Ratio]
+    images: int
 
 
 def _compare(config: DemoConfig, paths: _Paths, context: Context) -> _Compared:
@@ -156,16 +159,21 @@ def _compare(config: DemoConfig, paths: _Paths, context: Context) -> _Compared:
         BenchmarkConfig(models=models, duration=_SECONDS, threads=config.threads, seed=config.seed),
         context,
     )
-    sides = {}
-    for model, run in zip(models, timed.runs, strict=True):
-        accuracy = evaluate(
+    accuracies = [
+        evaluate(
             EvaluateConfig(
                 model=model, data=paths.validation, threads=config.threads, seed=config.seed
             ),
             context,
         )
-        sides[model] = _side(run, accuracy)
-    return _Compared(timed, sides, {ratio.b: ratio for ratio in timed.ratios})
+        for model in models
+    ]
+    sides = {
+        model: _side(run, accuracy)
+        for model, run, accuracy in zip(models, timed.runs, accuracies, strict=True)
+    }
+    ratios = {ratio.b: ratio for ratio in timed.ratios}
+    return _Compared(timed, sides, ratios, accuracies[0].images)
 
 
 def _side(run: BenchRun, accuracy: EvaluateResult) -> DemoSide:
@@ -209,6 +217,8 @@ def _result(
     made: QuantizeResult,
     compared: _Compared,
     pictures: tuple[str, ...],
+    *,
+    seconds: float,
 ) -> DemoResult:
     baseline, optimized = compared.sides[paths.original], compared.sides[paths.optimized]
     stock = compared.sides[paths.stock]
@@ -231,12 +241,12 @@ def _result(
         stock_drop=_drop(baseline, stock),
         agreement=made.agreement,
         pays=ratio.low > 1.0,
-        calibration_images=made.calibration.images if made.calibration else 0,
-        images=made.how.evaluation_images or 0,
+        calibration_images=len(open_images(paths.calibration).paths),
+        images=compared.images,
         threads=compared.timed.runs[0].threads,
         rounds=compared.timed.rounds,
         warnings=compared.timed.warnings,
-        seconds=0.0,
+        seconds=seconds,
         output=str(config.output),
         models=tuple(path.name for path in (paths.original, paths.optimized, paths.stock)),
         pictures=pictures,

@@ -79,7 +79,7 @@ def build_result(
         candidates=tuple(_row(entry, verdicts) for entry in candidates),
         gates=verdict.gates,
         warnings=verdict.warnings,
-        notes=_notes(run),
+        notes=_notes(run, len(verdicts)),
         how=_how(run, speed),
     )
 
@@ -157,7 +157,7 @@ def _row(candidate: Candidate, verdicts: Mapping[Recipe, str]) -> CandidateRow:
     )
 
 
-def _notes(run: RunFacts) -> tuple[str, ...]:
+def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
     notes = []
     if run.evidence is not None and run.evidence.skipped:
         notes.append(f"{len(run.evidence.skipped)} calibration images can't be decoded")
@@ -166,6 +166,11 @@ def _notes(run: RunFacts) -> tuple[str, ...]:
         notes.append(
             f"candidates were ranked on {ranked} calibration images, without labels; "
             "the figures of the gates come from the judged file"
+        )
+    if run.config.data is not None and judged > 1:
+        notes.append(
+            f"{judged} candidates were judged on --data before one was taken: its figures are "
+            "slightly optimistic"
         )
     if not run.target.here:
         notes.append(

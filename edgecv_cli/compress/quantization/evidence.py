@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,12 +93,12 @@ def gather(
     tensors = tensors_of(topology, place(topology, "all").nodes)
     reset = reset_peak_rss()
     started = time.perf_counter()
-    with scratch() as folder:
+    with scratch() as folder, ExitStack() as stack:
         observed = observe(
             topology,
             feed,
             tensors=tensors,
-            open_model=_opener(folder, spec, engine, threads),
+            open_model=_opener(folder, spec, engine, threads, stack),
             context=context,
         )
     return Evidence(
@@ -122,12 +122,13 @@ def scratch() -> Iterator[Path]:
 
 
 def _opener(
-    folder: Path, spec: DetectorSpec, engine: str, threads: int | None
+    folder: Path, spec: DetectorSpec, engine: str, threads: int | None, stack: ExitStack
 ) -> Callable[[bytes], Callable[[Feed], list[Feed]]]:
     def open_model(data: bytes) -> Callable[[Feed], list[Feed]]:
         path = folder / "observed.onnx"
         path.write_bytes(data)
         runner = open_runner(Artifact.open(path), engine, threads)
+        stack.callback(runner.close)
         name = spec.input.name or runner.inputs[0].name
         order = [value.name for value in runner.outputs]
 

@@ -27,9 +27,7 @@ class Listening(SilentProgress):
 
 @pytest.fixture
 def path(tmp_path):
-    onnx.save(
-        yolov8(planted=True, metadata={"edgecv.target": "cpu-x86-vnni"}), tmp_path / "m.onnx"
-    )
+    onnx.save(yolov8(planted=True, metadata={"edgecv.target": "cpu-x86-vnni"}), tmp_path / "m.onnx")
     return tmp_path / "m.onnx"
 
 
@@ -37,6 +35,12 @@ def path(tmp_path):
 def test_full_range_weights_want_vnni(path, monkeypatch, vnni, warned):
     monkeypatch.setattr(fitness, "has_vnni", lambda: vnni)
     assert (misfit(Artifact.open(path)) is not None) == warned
+
+
+def test_sums_do_not_saturate_on_arm(path, monkeypatch):
+    monkeypatch.setattr(fitness, "has_vnni", lambda: False)
+    monkeypatch.setattr(fitness.platform, "machine", lambda: "aarch64")
+    assert misfit(Artifact.open(path)) is None
 
 
 def test_other_artifacts_fit_anywhere(tmp_path, monkeypatch):
