@@ -55,7 +55,7 @@ class QuantizeConfig(CommonConfig):
         "cpu", description="What it will run on; cpu: like this machine."
     )
     precision: Annotated[Literal["int8", "auto"], Flag(panel="How to quantize")] = Field(
-        "int8", description="auto: keep fp32 where int8 does not pay."
+        "int8", description="auto: keep fp32 unless int8 is shown to pay."
     )
     prefer: Annotated[Prefer, Flag(panel="How to quantize")] = Field(
         "balanced", description="Which candidate wins; accuracy accepts one that is slower."
@@ -138,6 +138,11 @@ class QuantizeConfig(CommonConfig):
         if self.min_agreement is None and self.data is None:
             return DEFAULT_AGREEMENT
         return self.min_agreement
+
+    @property
+    def must_be_shown(self) -> bool:
+        """Whether the whole interval must clear the speed gate: asked for, or fp32 is at hand."""
+        return self.strict or self.precision == "auto"
 
     @property
     def speedup_gate(self) -> float:
