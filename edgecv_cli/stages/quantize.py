@@ -240,7 +240,9 @@ class _Job:
         return Judge(
             self.artifact,
             self.spec,
-            Gates(config.drop_gate, config.agreement_gate, config.speedup_gate, config.must_be_shown),
+            Gates(
+                config.drop_gate, config.agreement_gate, config.speedup_gate, config.must_be_shown
+            ),
             data=self.data,
             images=images,
             engine=config.engine,

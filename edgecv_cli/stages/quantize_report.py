@@ -169,8 +169,8 @@ def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
         )
     if run.config.data is not None and judged > 1:
         notes.append(
-            f"{judged} candidates were judged on --data before one was taken: its figures are "
-            "slightly optimistic"
+            f"{judged} candidates were judged on --data: the figures of one that is taken after "
+            "others failed are slightly optimistic"
         )
     if not run.target.here:
         notes.append(
