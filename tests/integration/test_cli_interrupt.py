@@ -9,7 +9,7 @@ from subprocess import Popen
 import models
 import onnx
 import pytest
-from command_line import SECONDS, start
+from command_line import ROOT, SECONDS, python, start
 from scenes import scene
 
 from edgecv_cli.core.require import cv2
@@ -84,3 +84,13 @@ def test_ctrl_c_leaves_nothing(work, command, until, monkeypatch):
     assert "Traceback" not in said
     assert {path.name for path in work.iterdir()} == {"model.onnx", "images"}
     assert left_behind(mark) == []
+
+
+def test_ctrl_c_while_python_still_imports_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+
+    done = python("-m", "edgecv_cli", "--help", PYTHONPATH=path)
+
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["error: interrupted", "  fix: run the command again"]
