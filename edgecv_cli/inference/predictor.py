@@ -41,7 +41,7 @@ class Predictor:
         self.profile = profile
         self._clock = clock
         self._decoder = build_decoder(spec, runner.outputs)
-        self._input = _input_name(runner, spec)
+        self._input = input_name(runner, spec)
         self._tensor: NDArray[np.float32] = np.zeros((1, 3, *spec.input.size), np.float32)
 
     def predict(self, image: NDArray[np.uint8]) -> Detections:
@@ -95,7 +95,12 @@ class Predictor:
         self.runner.close()
 
 
-def _input_name(runner: Runner, spec: DetectorSpec) -> str:
+def input_name(runner: Runner, spec: DetectorSpec) -> str:
+    """Return which of a model's inputs takes the image.
+
+    Raises:
+        EngineError: it has several, and the spec names none of them.
+    """
     names = [value.name for value in runner.inputs]
     if spec.input.name in names:
         return spec.input.name

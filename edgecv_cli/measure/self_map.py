@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.detector.profiles import Profile
-from edgecv_cli.inference.predictor import Predictor
+from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.inference.predictor import Predictor, open_predictor
 from edgecv_cli.measure.accuracy import evaluate_detections
 from edgecv_cli.media.dataset import Dataset, DatasetItem
 from edgecv_cli.media.images import read_image, read_size
@@ -50,6 +53,39 @@ def predict_profiles(
                 entries.append(predictor.read(outputs, fit, profile))
             task.advance()
     return found
+
+
+class Found(NamedTuple):
+    """What one artifact finds in a set of images, one entry an image, in source pixels.
+
+    ``plain`` by its own threshold and best class, as detect does; ``scored`` as accuracy wants it.
+    """
+
+    plain: list[Detections]
+    scored: list[Detections]
+
+
+def look(
+    artifact: Artifact,
+    spec: DetectorSpec,
+    paths: Sequence[Path],
+    context: Context,
+    *,
+    engine: str,
+    threads: int | None,
+    name: str,
+) -> Found:
+    """Load an artifact, run it once over the images, and close it.
+
+    Raises:
+        EdgeCVError: as :func:`open_predictor` and :func:`predict_profiles`.
+    """
+    predictor = open_predictor(artifact, spec, engine=engine, threads=threads)
+    profiles = (detection_profile(spec), EVALUATION)
+    try:
+        return Found(*predict_profiles(predictor, paths, profiles, context, name=name))
+    finally:
+        predictor.close()
 
 
 def truth_of(

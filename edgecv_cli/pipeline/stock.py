@@ -6,7 +6,6 @@ It is here to be measured beside edgecv's result, never to be shipped.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import SPEC_KEY
+from edgecv_cli.compress.quantization.evidence import scratch
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.require import require
 from edgecv_cli.detector.spec import DetectorSpec
@@ -48,8 +48,8 @@ def stock_quantize(
     level = quiet.level
     quiet.setLevel(logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory(prefix="edgecv-") as folder:
-            rough = Path(folder) / "stock.onnx"
+        with scratch() as folder:
+            rough = folder / "stock.onnx"
             peer.quantize_static(str(artifact.path), str(rough), reader, **options)
             model = with_metadata(load_model(rough), {SPEC_KEY: spec.dumps()})
     finally:

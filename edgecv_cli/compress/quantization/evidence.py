@@ -22,6 +22,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.calibration import CalibrationFeed
+from edgecv_cli.inference.predictor import input_name
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
 from edgecv_cli.runtime.opening import open_runner
 
@@ -129,7 +130,7 @@ def _opener(
         path.write_bytes(data)
         runner = open_runner(Artifact.open(path), engine, threads)
         stack.callback(runner.close)
-        name = spec.input.name or runner.inputs[0].name
+        name = input_name(runner, spec)
         order = [value.name for value in runner.outputs]
 
         def infer(feed: Feed) -> list[Feed]:

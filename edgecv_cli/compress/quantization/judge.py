@@ -15,9 +15,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Drop, Interval
-from edgecv_cli.detector.profiles import EVALUATION, detection_profile
 from edgecv_cli.detector.spec import DetectorSpec
-from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.measure.accuracy import (
     AccuracyResult,
     PairedDrop,
@@ -27,7 +25,7 @@ from edgecv_cli.measure.accuracy import (
 from edgecv_cli.measure.agreement import agreement
 from edgecv_cli.measure.latency import compare_speed
 from edgecv_cli.measure.latency_result import SpeedResult
-from edgecv_cli.measure.self_map import predict_profiles
+from edgecv_cli.measure.self_map import look
 from edgecv_cli.media.dataset import Dataset, map_classes
 
 
@@ -148,21 +146,21 @@ class Judge:
         )
 
     def _look(self, artifact: Artifact, name: str) -> Seen:
-        predictor = open_predictor(artifact, self._spec, engine=self._engine, threads=self._threads)
-        try:
-            scored, plain = predict_profiles(
-                predictor,
-                self._paths,
-                (EVALUATION, detection_profile(self._spec)),
-                self._context,
-                name=f"evaluate {name}",
-            )
-        finally:
-            predictor.close()
+        found = look(
+            artifact,
+            self._spec,
+            self._paths,
+            self._context,
+            engine=self._engine,
+            threads=self._threads,
+            name=f"evaluate {name}",
+        )
         if self._data is None:
-            return Seen(None, plain)
-        accuracy = evaluate_detections(self._data, scored, self._class_map, seed=self._context.seed)
-        return Seen(accuracy, plain)
+            return Seen(None, found.plain)
+        accuracy = evaluate_detections(
+            self._data, found.scored, self._class_map, seed=self._context.seed
+        )
+        return Seen(accuracy, found.plain)
 
     def _speed(self, path: Path) -> SpeedResult | None:
         if self._speed_seconds is None:

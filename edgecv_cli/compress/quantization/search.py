@@ -24,15 +24,12 @@ from edgecv_cli.compress.quantization.placement import (
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.propose import Recipe, propose
 from edgecv_cli.compress.quantization.targets import TargetRules
-from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
-from edgecv_cli.detector.profiles import EVALUATION, detection_profile
 from edgecv_cli.graph.io import serialize
-from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark
-from edgecv_cli.measure.self_map import predict_profiles, self_map, truth_of
+from edgecv_cli.measure.self_map import Found, look, self_map, truth_of
 from edgecv_cli.media.dataset import Dataset
 
 RANKING_IMAGES = 64
@@ -179,33 +176,28 @@ class Search:
         if candidate.self_map is None:
             truth = self._original_truth()
             paths = [item.path for item in truth.items]
-            found = self._predict(self.path_of(candidate), paths, str(recipe))
-            candidate = replace(candidate, self_map=self_map(truth, found[1]))
+            found = self._look(self.path_of(candidate), paths, str(recipe))
+            candidate = replace(candidate, self_map=self_map(truth, found.scored))
             self._known[recipe] = candidate
         return candidate
 
     def _original_truth(self) -> Dataset:
         if self._truth is None:
             paths = spread(self._evidence.used, RANKING_IMAGES)
-            found = self._predict(self._original.path, paths, "original")[0]
+            found = self._look(self._original.path, paths, "original").plain
             self._truth = truth_of(paths, found, self._evidence.spec.classes)
         return self._truth
 
-    def _predict(self, path: Path, images: Sequence[Path], name: str) -> list[list[Detections]]:
-        spec = self._evidence.spec
-        predictor = open_predictor(
-            Artifact.open(path), spec, engine=self._engine, threads=self._threads
+    def _look(self, path: Path, images: Sequence[Path], name: str) -> Found:
+        return look(
+            Artifact.open(path),
+            self._evidence.spec,
+            images,
+            self._context,
+            engine=self._engine,
+            threads=self._threads,
+            name=f"rank {name}",
         )
-        try:
-            return predict_profiles(
-                predictor,
-                images,
-                (detection_profile(spec), EVALUATION),
-                self._context,
-                name=f"rank {name}",
-            )
-        finally:
-            predictor.close()
 
     def _time(self, candidates: list[Candidate]) -> list[Candidate]:
         paths = [self._original.path, *(self.path_of(candidate) for candidate in candidates)]
