@@ -31,6 +31,7 @@ class AccuracyResult:
         map: mean over classes and over IoU 0.50:0.05:0.95, as pycocotools states it.
         map50, map75: at one IoU threshold.
         per_class: category name to AP; categories without an object in these images are absent.
+        objects: labelled objects behind each of ``per_class``, crowds not counted.
         images: how many images were evaluated.
         interval: bootstrap over images of ``map``; None for one image or no resamples.
         unmapped: detections of classes that the data has no category for, which count nowhere.
@@ -47,6 +48,7 @@ class AccuracyResult:
     unmapped: int
     resampled: NDArray[np.float64] = field(repr=False)
     pairing: str = field(repr=False)
+    objects: dict[str, int] = field(default_factory=dict)
 
 
 class PairedDrop(Part):
@@ -106,6 +108,7 @@ def evaluate_detections(
             seed=seed,
             resamples=resamples,
         ),
+        objects=_objects(figures, dataset.categories),
     )
 
 
@@ -158,6 +161,11 @@ def _per_class(figures: CocoFigures, categories: Mapping[int, str]) -> dict[str,
         for key, table in zip(figures.categories, by_class, strict=True)
         if (table > -1).all()
     }
+
+
+def _objects(figures: CocoFigures, categories: Mapping[int, str]) -> dict[str, int]:
+    counted = zip(figures.categories, figures.matches, strict=True)
+    return {categories[key]: n for key, match in counted if (n := int(match.truths.sum()))}
 
 
 def _unmapped(found: Detections, class_map: Mapping[int, int]) -> int:

@@ -194,7 +194,7 @@ def _run_of(lane: Lane) -> BenchRun:
     summary = _summary(lane)
     return run.model_copy(
         update={
-            **summary.model_dump(),
+            **dict(summary),
             "provider": lane.provider,
             "fps": 1000 / summary.mean_ms,
             "rounds": len(lane.rounds),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from edgecv_cli.core.measurement import LatencySummary
+from edgecv_cli.core.measurement import Distribution, LatencySummary
 from edgecv_cli.core.result import Part
 
 
@@ -28,6 +28,7 @@ class BenchRun(Part):
     spread: float | None = Field(
         default=None, description="Interquartile range of the samples as a fraction of the median."
     )
+    distribution: Distribution | None = None
     first_inference_ms: float | None = None
     load_ms: float | None = Field(
         default=None,
