@@ -12,16 +12,15 @@ from pydantic import ValidationError
 from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.detector.classes import BACKGROUND, PRESETS
 from edgecv_cli.detector.metadata import printable
-from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
+from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputTensor
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 8
 _KEYS = {
     "": frozenset(DetectorSpec.model_fields) - {"version"},
     "input": frozenset(InputSpec.model_fields),
-    "outputs": frozenset(OutputSpec.model_fields),
+    "outputs": frozenset({"all", "boxes", "scores", "objectness", "layout", "tensors"}),
 }
-_LATER = frozenset({"anchors", "reg_max", "extra_inputs", "objectness", "layout"})
 
 
 def load_spec_overrides(path: Path) -> Mapping[str, Any]:
@@ -60,6 +59,9 @@ def apply_overrides(spec: DetectorSpec, override: Mapping[str, Any]) -> Detector
     """
     merged = spec.model_dump()
     for key, value in override.items():
+        if key == "outputs":
+            merged[key] = renamed_outputs(spec, value)
+            continue
         both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
         merged[key] = {**merged[key], **value} if both else value
     if "classes" in override:
@@ -74,6 +76,36 @@ def apply_overrides(spec: DetectorSpec, override: Mapping[str, Any]) -> Detector
             f"detector spec, {key}: {message[:1].lower()}{message[1:]}",
             remedy=f"correct `{key}` in --spec",
         ) from error
+
+
+def renamed_outputs(spec: DetectorSpec, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a family's outputs under the names that the user gives.
+
+    Raises:
+        ConfigError: the family has no such output, or several that share the role.
+    """
+    if "tensors" in told:
+        return {"tensors": told["tensors"]}
+    tensors = list(spec.outputs.tensors)
+    layout = tuple(told.get("layout", ()))
+    for role, name in told.items():
+        if role == "layout":
+            continue
+        found = [index for index, tensor in enumerate(tensors) if _plays(tensor, role)]
+        if len(found) != 1:
+            have = ", ".join(f"{tensor.name} ({'+'.join(tensor.holds)})" for tensor in tensors)
+            raise ConfigError(
+                f"detector spec, outputs.{role}: family {spec.family} reads {have}",
+                remedy="write `family: generic` into --spec to say every output yourself",
+            )
+        tensors[found[0]] = tensors[found[0]].model_copy(update={"name": name})
+    if layout and len(tensors) == 1:
+        tensors[0] = tensors[0].model_copy(update={"holds": layout})
+    return {"tensors": [tensor.model_dump() for tensor in tensors]}
+
+
+def _plays(tensor: OutputTensor, role: str) -> bool:
+    return len(tensor.holds) > 1 if role == "all" else tensor.holds == (role,)
 
 
 def overridden(override: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -128,11 +160,6 @@ def _check_keys(value: Mapping[Any, Any], path: Path) -> None:
 
 
 def _unknown_key(shown: str, key: str, known: Iterable[str], path: Path) -> ConfigError:
-    if key in _LATER:
-        return ConfigError(
-            f"'{path}': `{shown}` belongs to detector families that can't be decoded yet",
-            remedy="remove it; families: yolov8, yolox, ssd",
-        )
     nearest = difflib.get_close_matches(key, list(known), n=1)
     remedy = f"did you mean `{nearest[0]}`?" if nearest else f"known: {', '.join(sorted(known))}"
     return ConfigError(f"'{path}': unknown key `{shown}`", remedy=remedy)

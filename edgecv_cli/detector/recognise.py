@@ -96,7 +96,7 @@ def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> R
     readings = [reading for head in HEADS for reading in head.recognise(facts)]
     readings = [reading for reading in readings if _agrees(reading, told)]
     if not readings and family is not None:
-        return head_of(family).assume(facts)
+        return head_of(family).assume(facts, told)
     if not readings:
         raise _unknown(facts)
     if len(readings) > 1 and notes.names is not None:
@@ -157,7 +157,7 @@ def _unknown(facts: GraphFacts) -> UnrecognisedError:
 
 def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:
     """Hold a stored spec against the graph that carries it."""
-    named = {spec.outputs.all, spec.outputs.boxes, spec.outputs.scores} - {None}
+    named = {tensor.name for tensor in spec.outputs.tensors}
     missing = named - {output.name for output in facts.outputs}
     missing |= {spec.input.name} - {tensor.name for tensor in facts.inputs} - {""}
     if missing:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Family = Literal["yolov8", "yolox", "ssd"]
+Family = Literal[
+    "yolov5",
+    "yolov8",
+    "yolox",
+    "yolov6-lite",
+    "nanodet",
+    "nanodet-plus",
+    "picodet",
+    "ssd",
+    "retina",
+    "yunet",
+    "fastestdet",
+    "yolo-fastestv2",
+    "detr",
+    "end2end",
+    "generic",
+]
 Resize = Literal["letterbox", "letterbox-topleft", "stretch"]
-BoxLayout = Literal["xyxy", "yxyx", "cxcywh"]
+BoxLayout = Literal["xyxy", "yxyx", "cxcywh", "ltrb"]
 Activation = Literal["none", "sigmoid", "softmax"]
+BoxCode = Literal[
+    "none", "grid", "anchor-square", "anchor-exp", "prior", "distance", "tanh-sigmoid"
+]
+"""How channels become a box; ``decoding.py`` has the formulas."""
+Role = Literal["boxes", "objectness", "scores", "score", "label", "image", "count", "skip"]
+"""What columns of an output are; ``score`` and ``label`` are of a box already selected."""
+Fed = Literal["input-hw", "input-wh", "ones"]
+"""What a second input is fed: the input's height and width, width and height, or ones."""
 
 
 class _Frozen(BaseModel):
@@ -31,7 +56,8 @@ class InputSpec(_Frozen):
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     resize: Resize = "letterbox"
     pad: int = Field(default=114, ge=0, le=255)
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "float16", "uint8"] = "float32"
+    layout: Literal["nchw", "nhwc"] = "nchw"
 
     @field_validator("std")
     @classmethod
@@ -48,19 +74,48 @@ class InputSpec(_Frozen):
         return value
 
 
-class OutputSpec(_Frozen):
-    """Which graph output plays which role.
+class OutputTensor(_Frozen):
+    """One output of the network.
 
     Attributes:
-        all: one tensor that holds everything, or None.
-        boxes, scores: the two tensors, where they are apart.
-        channels_last: whether rows are candidates ([1, N, C]) rather than columns ([1, C, N]).
+        name: the output's name.
+        holds: what its channels are, in order.
+        axes: what its axes are, slowest first, with commas: ``b`` batch, ``c`` channels, ``n``
+            candidates, ``h`` and ``w`` cells, ``a`` anchors of a cell. Letters together share
+            an axis: ``b,ac,h,w`` has the channels of one anchor after those of another.
+        stride: input pixels per cell; None where it holds every stride (or no cells).
     """
 
-    all: str | None = None
-    boxes: str | None = None
-    scores: str | None = None
-    channels_last: bool = False
+    name: str
+    holds: tuple[Role, ...] = Field(min_length=1)
+    axes: str = Field(default="b,n,c", pattern=r"^[bcnhwa]{1,3}(,[bcnhwa]{1,3}){0,5}$")
+    stride: int | None = Field(default=None, ge=1, le=1024)
+
+
+class OutputSpec(_Frozen):
+    """Which graph output plays which role; a role may be spread over one tensor per stride."""
+
+    tensors: tuple[OutputTensor, ...] = Field(default=(), max_length=64)
+
+    @classmethod
+    def joint(cls, name: str, holds: tuple[Role, ...], *, channels_last: bool) -> OutputSpec:
+        """One tensor that holds everything: [B, N, C], or [B, C, N]."""
+        axes = "b,n,c" if channels_last else "b,c,n"
+        return cls(tensors=(OutputTensor(name=name, holds=holds, axes=axes),))
+
+    @classmethod
+    def apart(cls, names: Mapping[Role, str], *, channels_last: bool) -> OutputSpec:
+        """One tensor a role: [B, N, C], or [B, C, N]."""
+        axes = "b,n,c" if channels_last else "b,c,n"
+        return cls(
+            tensors=tuple(
+                OutputTensor(name=name, holds=(role,), axes=axes) for role, name in names.items()
+            )
+        )
+
+    def named(self, role: Role) -> tuple[OutputTensor, ...]:
+        """Return the tensors that hold a role, in order."""
+        return tuple(tensor for tensor in self.tensors if role in tensor.holds)
 
 
 class DetectorSpec(_Frozen):
@@ -69,25 +124,57 @@ class DetectorSpec(_Frozen):
     Attributes:
         classes: names by class index; where the scores have a background column, it is
             one of them, at index ``background``.
-        boxes: the layout of decoded boxes; ``normalized``: 0..1 instead of input pixels.
-        decoded: false where boxes are cell offsets and log sizes that still need the grid.
+        boxes: the layout of decoded boxes (``ltrb``: distances from a cell's centre);
+            ``normalized``: 0..1 instead of input pixels.
+        code: what is still to be done to turn channels into boxes.
         strides: input pixels per cell, in the order in which the levels follow each other.
-        activations: what must still be applied to the scores.
+        cell_offset: where a cell's centre lies, in cells: 0 its corner, 0.5 its middle.
+        anchors: per stride, each anchor's width and height in input pixels.
+        anchors_first: whether all cells of one anchor come before those of the next.
+        variances: what SSD-like codes multiply offsets and log sizes by (Liu et al. 2016).
+        reg_max: bins of a distribution per side (Li et al. 2020), 0 where sides are plain.
+        activations: what must still be applied to objectness and scores (a softmax: to the
+            scores alone).
+        powers: a score is objectness ** powers[0] * class score ** powers[1].
+        extra_inputs: what the network's other inputs are fed, by name.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     family: Family
     input: InputSpec
     outputs: OutputSpec
     classes: tuple[str, ...] = Field(min_length=1)
     boxes: BoxLayout
     normalized: bool = False
-    decoded: bool = True
+    code: BoxCode = "none"
     strides: tuple[int, ...] = ()
-    background: int | None = None
+    cell_offset: float = Field(default=0.0, ge=0, le=1)
+    anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
+    anchors_first: bool = False
+    variances: tuple[float, float] = (0.1, 0.2)
+    reg_max: int = Field(default=0, ge=0, le=128)
+    background: int | None = Field(default=None, ge=0)
     activations: Activation = "none"
+    powers: tuple[float, float] = (1.0, 1.0)
+    extra_inputs: dict[str, Fed | tuple[float, ...]] = Field(default_factory=dict)
     score_threshold: float = Field(default=0.25, ge=0, le=1)
     nms_iou: float = Field(default=0.65, gt=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, value: Any) -> Any:
+        """Read what version 1 stored."""
+        return _from_version_1(value) if _is_version_1(value) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DetectorSpec:
+        if (self.boxes == "ltrb") != (self.code == "distance"):
+            raise ValueError("boxes ltrb go with code distance, and nothing else does")
+        if self.anchors and len(self.anchors) != len(self.strides):
+            raise ValueError("anchors need one row of [width, height] pairs per stride")
+        if self.background is not None and self.background >= len(self.classes):
+            raise ValueError("background is no class index")
+        return self
 
     def dumps(self) -> str:
         """Return canonical JSON, as stored in an artifact's metadata."""
@@ -103,3 +190,25 @@ class DetectorSpec(_Frozen):
     def replace(self, **changes: Any) -> DetectorSpec:
         """Return a copy with some fields changed, validated again."""
         return DetectorSpec.model_validate({**self.model_dump(), **changes})
+
+
+def _is_version_1(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("version") == 1
+
+
+def _from_version_1(value: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew three families, and named one tensor, or boxes and scores."""
+    fields = {key: entry for key, entry in value.items() if key not in {"version", "decoded"}}
+    names = dict(fields.get("outputs") or {})
+    last = bool(names.get("channels_last"))
+    holds: tuple[Role, ...] = ("boxes", "scores")
+    if fields.get("family") == "yolox":
+        holds = ("boxes", "objectness", "scores")
+        fields["code"] = "none" if value.get("decoded", True) else "grid"
+    if names.get("all"):
+        outputs = OutputSpec.joint(str(names["all"]), holds, channels_last=last)
+    else:
+        pair: dict[Role, str] = {"boxes": str(names.get("boxes"))}
+        pair["scores"] = str(names.get("scores"))
+        outputs = OutputSpec.apart(pair, channels_last=last)
+    return {**fields, "outputs": outputs}

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from edgecv_cli.core.boxes import Detections
-from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.detector.classes import default_classes
+from edgecv_cli.detector.heads.views import input_spec, preprocessing_words
+from edgecv_cli.detector.spec import DetectorSpec, OutputSpec
 from edgecv_cli.graph.facts import GraphFacts
 
 
@@ -73,8 +74,12 @@ class Head(Protocol):
         """
         ...
 
-    def assume(self, facts: GraphFacts) -> Reading:
+    def assume(self, facts: GraphFacts, told: Mapping[str, Any]) -> Reading:
         """Read the outputs as this family because the user says so, by their shapes alone.
+
+        Args:
+            facts: the graph.
+            told: every spec key that the user sets; they are applied afterwards as well.
 
         Raises:
             UnrecognisedError: no output has a shape that fits.
@@ -90,34 +95,46 @@ class Head(Protocol):
         ...
 
 
-def find_output(name: str | None, outputs: Sequence[TensorSpec]) -> TensorSpec:
-    """Return the output that the spec names.
+def dense_reading(  # every argument is a fact of its own
+    known: DetectorSpec,
+    facts: GraphFacts,
+    outputs: OutputSpec,
+    *,
+    source: str,
+    classes: tuple[tuple[str, ...], Mapping[str, str]],
+    confidence: float,
+    evidence: Sequence[str],
+    assumed: Mapping[str, str] | None = None,
+    choice: Mapping[str, Any] | None = None,
+) -> Reading:
+    """Put a reading together: the family's preprocessing at this graph's input, and its outputs.
+
+    Args:
+        known: the family's defaults with what was found in the graph.
+        facts: the graph.
+        outputs: which output plays which role.
+        source: where the family's preprocessing comes from.
+        classes: their names, and what naming them assumes.
+        confidence: 0..1.
+        evidence: what was seen.
+        assumed: what else is assumed, by spec key.
+        choice: spec keys beside the family that tell this reading from its rivals.
 
     Raises:
-        ModelError: there is none.
+        UnrecognisedError: the graph has no image input that edgecv feeds.
     """
-    for output in outputs:
-        if output.name == name:
-            return output
-    names = ", ".join(output.name for output in outputs)
-    raise ModelError(
-        f"the detector spec reads output '{name}', but the model has: {names}",
-        remedy="correct `outputs` in --spec, or drop the spec to have the model recognised",
+    image = input_spec(facts, known)
+    names, words = classes
+    return Reading(
+        known.replace(input=image, outputs=outputs, classes=names),
+        confidence,
+        tuple(evidence),
+        {**preprocessing_words(image, source), **words, **(assumed or {})},
+        {"family": known.family, **(choice or {})},
     )
 
 
-def check_channels(output: TensorSpec, spec: DetectorSpec, channels: int) -> None:
-    """Make sure that an output has the channels that the spec's classes ask for.
-
-    Raises:
-        ModelError: it has three axes with another number of channels, or not three axes.
-    """
-    if len(output.shape) != 3:
-        raise ModelError(f"output {output} has not three axes", remedy="correct --spec")
-    found = output.shape[2 if spec.outputs.channels_last else 1]
-    if found is not None and found != channels:
-        raise ModelError(
-            f"output {output} has {found} channels, but {len(spec.classes)} classes of family "
-            f"{spec.family} need {channels}",
-            remedy="correct `classes` in --spec",
-        )
+def numbered_classes(count: int) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return names for so many classes without background, for :func:`dense_reading`."""
+    names, words = default_classes(count)
+    return names, {"classes": words}

@@ -11,25 +11,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecv_cli.core.boxes import Detections
-from edgecv_cli.core.errors import ModelError, UnrecognisedError
+from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.detector.candidates import (
-    activate,
-    best,
-    choose,
-    corners,
-    detections,
-    raw_threshold,
-)
 from edgecv_cli.detector.classes import BACKGROUND, COCO80, COCO91, default_classes
-from edgecv_cli.detector.heads.base import Decoder, Reading, check_channels, find_output
-from edgecv_cli.detector.heads.views import input_spec, preprocessing_words
+from edgecv_cli.detector.decoding import DenseDecoder
+from edgecv_cli.detector.heads.base import Decoder, Reading, dense_reading
 from edgecv_cli.detector.priors import prior_boxes
 from edgecv_cli.detector.probing import Channels, channels_of, shapes_of
-from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
+from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, Role
 from edgecv_cli.graph.facts import GraphFacts
 
 _SOURCE = "the usual SSD export"
@@ -59,7 +49,7 @@ class Ssd:
             std=(127.5, 127.5, 127.5),
             resize="stretch",
         ),
-        outputs=OutputSpec(channels_last=True),
+        outputs=OutputSpec(),
         classes=("object",),
         boxes="yxyx",
         normalized=True,
@@ -72,13 +62,13 @@ class Ssd:
         """Return the readings as decoded boxes beside scores."""
         return [reading for pair in _pairs(facts) for reading in self._read(pair, facts)]
 
-    def assume(self, facts: GraphFacts) -> Reading:
+    def assume(self, facts: GraphFacts, told: Mapping[str, Any]) -> Reading:  # noqa: ARG002
         """Take the first two outputs that can be boxes and scores."""
         for pair in _pairs(facts):
             names, background, words = _classes(pair.classes, certain=False)
-            told = self.defaults.replace(classes=names, background=background)
+            known = self.defaults.replace(classes=names, background=background)
             evidence = ("family ssd: as told",)
-            return self._reading(pair, facts, told, confidence=0.5, evidence=evidence, words=words)
+            return self._reading(pair, facts, known, confidence=0.5, evidence=evidence, words=words)
         raise UnrecognisedError(
             "no two outputs have the shapes [1,N,4] and [1,N,classes] of family ssd",
             remedy="give another `family` in --spec",
@@ -86,12 +76,7 @@ class Ssd:
 
     def decoder(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> Decoder:
         """Return a decoder of boxes beside scores."""
-        boxes = find_output(spec.outputs.boxes, outputs)
-        check_channels(find_output(spec.outputs.scores, outputs), spec, len(spec.classes))
-        found = boxes.shape[2 if spec.outputs.channels_last else 1] if len(boxes.shape) == 3 else 0
-        if found not in (None, 4):
-            raise ModelError(f"output {boxes} does not hold boxes", remedy="correct --spec")
-        return _Decoder(spec)
+        return DenseDecoder(spec, outputs)
 
     def _read(self, pair: _Pair, facts: GraphFacts) -> Iterator[Reading]:
         if facts.tail is None or facts.input_size is None:
@@ -111,17 +96,17 @@ class Ssd:
             lattice.evidence(facts.input_size),
             _score_evidence(scores, applied),
         )
-        told = self.defaults.replace(
+        known = self.defaults.replace(
             classes=names,
             background=background,
             boxes=lattice.layout,
             normalized=lattice.normalized,
         )
         if applied != "linear":
-            yield self._reading(pair, facts, told, confidence=0.95, evidence=evidence, words=words)
+            yield self._reading(pair, facts, known, confidence=0.95, evidence=evidence, words=words)
             return
         for activation in ("sigmoid", "softmax"):
-            open_reading = told.replace(activations=activation)
+            open_reading = known.replace(activations=activation)
             yield self._reading(
                 pair, facts, open_reading, confidence=0.5, evidence=evidence, words=words
             )
@@ -130,20 +115,23 @@ class Ssd:
         self,
         pair: _Pair,
         facts: GraphFacts,
-        told: DetectorSpec,
+        known: DetectorSpec,
         *,
         confidence: float,
         evidence: tuple[str, ...],
         words: Mapping[str, str],
     ) -> Reading:
-        image = input_spec(facts, self.defaults)
-        outputs = OutputSpec(boxes=pair.boxes, scores=pair.scores, channels_last=pair.channels_last)
-        assumed = {**preprocessing_words(image, _SOURCE), **words}
-        choice: dict[str, Any] = {"family": "ssd"}
-        if told.activations != "none":
-            choice["activations"] = told.activations
-        spec = told.replace(input=image, outputs=outputs)
-        return Reading(spec, confidence, evidence, assumed, choice)
+        names: dict[Role, str] = {"boxes": pair.boxes, "scores": pair.scores}
+        return dense_reading(
+            known,
+            facts,
+            OutputSpec.apart(names, channels_last=pair.channels_last),
+            source=_SOURCE,
+            classes=(known.classes, words),
+            confidence=confidence,
+            evidence=evidence,
+            choice={"activations": known.activations} if known.activations != "none" else None,
+        )
 
 
 def _pairs(facts: GraphFacts) -> Iterator[_Pair]:
@@ -201,54 +189,3 @@ def _classes(count: int, *, certain: bool) -> tuple[tuple[str, ...], int | None,
             "classes": "class names by number",
         },
     )
-
-
-class _Decoder:
-    def __init__(self, spec: DetectorSpec) -> None:
-        self._spec = spec
-        ids = [index for index in range(len(spec.classes)) if index != spec.background]
-        self._ids = np.asarray(ids, np.int64)
-        # a slice is a view; only a background in the middle needs a copy
-        together = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
-        self._columns: Any = slice(ids[0], ids[-1] + 1) if together else self._ids
-
-    def candidates(
-        self,
-        outputs: Mapping[str, NDArray[Any]],
-        *,
-        threshold: float,
-        multi_label: bool,
-        limit: int,
-    ) -> list[Detections]:
-        """See :class:`edgecv_cli.detector.heads.base.Decoder`."""
-        spec = self._spec
-        boxes, scores = (
-            outputs[name or ""]
-            if spec.outputs.channels_last
-            else outputs[name or ""].swapaxes(1, 2)
-            for name in (spec.outputs.boxes, spec.outputs.scores)
-        )
-        return [
-            self._one(box, score, threshold, multi_label, limit)
-            for box, score in zip(boxes, scores, strict=True)
-        ]
-
-    def _one(
-        self,
-        boxes: NDArray[Any],
-        scores: NDArray[Any],
-        threshold: float,
-        multi_label: bool,
-        limit: int,
-    ) -> Detections:
-        """Decode boxes [N, 4] and scores [N, C]."""
-        spec = self._spec
-        bar = raw_threshold(threshold, spec.activations)
-        rows = np.flatnonzero(scores[:, self._columns].max(axis=1) >= bar)
-        values = activate(scores[rows], spec.activations)[:, self._columns]
-        index, classes, chosen = choose(values, threshold=threshold, multi_label=multi_label)
-        top = best(chosen, limit)
-        found = corners(
-            boxes[rows[index[top]]], spec.boxes, normalized=spec.normalized, size=spec.input.size
-        )
-        return detections(found, chosen[top], self._ids[classes[top]])

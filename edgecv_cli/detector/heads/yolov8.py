@@ -9,29 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.detector.candidates import (
-    activate,
-    best,
-    choose,
-    corners,
-    detections,
-    raw_threshold,
-)
-from edgecv_cli.detector.classes import default_classes
-from edgecv_cli.detector.heads.base import Decoder, Reading, check_channels, find_output
+from edgecv_cli.detector.decoding import DenseDecoder
+from edgecv_cli.detector.heads.base import Decoder, Reading, dense_reading, numbered_classes
 from edgecv_cli.detector.heads.relatives import refuse_relative
-from edgecv_cli.detector.heads.views import (
-    GridView,
-    grid_views,
-    input_spec,
-    preprocessing_words,
-)
+from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import Channels, grid_boxes
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.graph.facts import GraphFacts
@@ -61,13 +44,13 @@ class YoloV8:
         readings = (self._read(view, facts) for view in grid_views(facts))
         return [reading for reading in readings if reading is not None]
 
-    def assume(self, facts: GraphFacts) -> Reading:
+    def assume(self, facts: GraphFacts, told: Mapping[str, Any]) -> Reading:  # noqa: ARG002
         """Take the first output whose candidates number the cells of the usual strides."""
         for view in grid_views(facts):
             if view.count >= 5:
-                told = self.defaults.replace(strides=view.strides)
+                known = self.defaults.replace(strides=view.strides)
                 evidence = ["family yolov8: as told"]
-                return self._reading(view, facts, told, confidence=0.5, evidence=evidence)
+                return self._reading(view, facts, known, confidence=0.5, evidence=evidence)
         raise UnrecognisedError(
             "no output has the shape [1,4+classes,N] of family yolov8",
             remedy="give another `family` in --spec",
@@ -75,9 +58,7 @@ class YoloV8:
 
     def decoder(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> Decoder:
         """Return a decoder of one tensor of boxes and scores."""
-        output = find_output(spec.outputs.all, outputs)
-        check_channels(output, spec, 4 + len(spec.classes))
-        return _Decoder(spec)
+        return DenseDecoder(spec, outputs)
 
     def _read(self, view: GridView, facts: GraphFacts) -> Reading | None:
         assert facts.input_size is not None
@@ -107,34 +88,34 @@ class YoloV8:
         )
         certain = apart or classes == 1
         confidence = (0.99 if certain else 0.6) - (0.0 if scores == "sigmoid" else 0.2)
-        told = self.defaults.replace(
+        known = self.defaults.replace(
             boxes=boxes.layout,
             normalized=boxes.normalized,
             strides=boxes.strides,
             activations="none" if scores == "sigmoid" else "sigmoid",
         )
-        return self._reading(view, facts, told, confidence=confidence, evidence=evidence)
+        return self._reading(view, facts, known, confidence=confidence, evidence=evidence)
 
     def _reading(
         self,
         view: GridView,
         facts: GraphFacts,
-        told: DetectorSpec,
+        known: DetectorSpec,
         *,
         confidence: float,
         evidence: list[str],
     ) -> Reading:
-        names, words = default_classes(view.count - 4)
-        image = input_spec(facts, self.defaults)
-        assumed = {**preprocessing_words(image, _SOURCE), "classes": words}
-        if told.activations != "none":
-            assumed["activations"] = "a sigmoid still to be applied to the scores"
-        spec = told.replace(
-            input=image,
-            outputs=OutputSpec(all=view.output, channels_last=view.channels_last),
-            classes=names,
+        left = "a sigmoid still to be applied to the scores"
+        return dense_reading(
+            known,
+            facts,
+            OutputSpec.joint(view.output, ("boxes", "scores"), channels_last=view.channels_last),
+            source=_SOURCE,
+            classes=numbered_classes(view.count - 4),
+            confidence=confidence,
+            evidence=evidence,
+            assumed={"activations": left} if known.activations != "none" else None,
         )
-        return Reading(spec, confidence, tuple(evidence), assumed, {"family": "yolov8"})
 
 
 def has_objectness(channels: Channels) -> bool:
@@ -152,42 +133,3 @@ def _score_evidence(channels: Channels, classes: int, *, applied: bool) -> str:
         f"{classes} score channels read {rest:.2f} at rest, {high:.3f} with all heads at +8 and "
         f"{low:.4f} at -8: {verdict}"
     )
-
-
-class _Decoder:
-    def __init__(self, spec: DetectorSpec) -> None:
-        self._spec = spec
-        self._name = spec.outputs.all or ""
-
-    def candidates(
-        self,
-        outputs: Mapping[str, NDArray[Any]],
-        *,
-        threshold: float,
-        multi_label: bool,
-        limit: int,
-    ) -> list[Detections]:
-        """See :class:`edgecv_cli.detector.heads.base.Decoder`."""
-        return [
-            self._one(image.T if self._spec.outputs.channels_last else image,
-                      threshold, multi_label, limit)
-            for image in outputs[self._name]
-        ]  # fmt: skip
-
-    def _one(
-        self, plane: NDArray[Any], threshold: float, multi_label: bool, limit: int
-    ) -> Detections:
-        """Decode [4 + classes, N]."""
-        spec = self._spec
-        raw = plane[4:]
-        cells = np.flatnonzero(raw.max(axis=0) >= raw_threshold(threshold, spec.activations))
-        scores = activate(raw[:, cells].T, spec.activations)
-        rows, classes, chosen = choose(scores, threshold=threshold, multi_label=multi_label)
-        top = best(chosen, limit)
-        boxes = corners(
-            plane[:4, cells[rows[top]]].T,
-            spec.boxes,
-            normalized=spec.normalized,
-            size=spec.input.size,
-        )
-        return detections(boxes, chosen[top], classes[top])

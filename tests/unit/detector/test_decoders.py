@@ -13,16 +13,22 @@ from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 
 SIZE = (32, 64)
 CELLS = len(scalar.cells(SIZE, (8, 16, 32)))
+PAIR = OutputSpec.apart({"boxes": "b", "scores": "s"}, channels_last=True)
 SEEDS = st.integers(0, 2**32 - 1)
 CLASSES = st.sampled_from([1, 2, 5])
 THRESHOLDS = st.sampled_from([0.01, 0.3, 0.8, 1.0])
+
+
+def joint(family, *, channels_last=False):
+    holds = ("boxes", "objectness", "scores") if family == "yolox" else ("boxes", "scores")
+    return OutputSpec.joint("out", holds, channels_last=channels_last)
 
 
 def spec_of(family, nc, **changes):
     fields = {
         "family": family,
         "input": InputSpec(size=SIZE),
-        "outputs": OutputSpec(all="out"),
+        "outputs": joint(family),
         "classes": tuple(f"c{index}" for index in range(nc)),
         "boxes": "cxcywh",
         "strides": (8, 16, 32),
@@ -64,7 +70,7 @@ def test_yolov8_agrees_with_the_scalar_decoder(
     rows = np.concatenate([boxes, scores], 2).astype(np.float32)
     spec = spec_of(
         "yolov8", nc,
-        outputs=OutputSpec(all="out", channels_last=channels_last), activations=activations,
+        outputs=joint("yolov8", channels_last=channels_last), activations=activations,
     )  # fmt: skip
     out = rows if channels_last else np.ascontiguousarray(rows.transpose(0, 2, 1))
 
@@ -91,8 +97,8 @@ def test_yolox_agrees_with_the_scalar_decoder(
     scores = rng.normal(0, 3, (1, CELLS, 1 + nc)) if logits else unequal(rng, (1, CELLS, 1 + nc))
     rows = np.concatenate([raw, scores], 2).astype(np.float32)
     spec = spec_of(
-        "yolox", nc, outputs=OutputSpec(all="out", channels_last=channels_last),
-        decoded=False, strides=strides, activations="sigmoid" if logits else "none",
+        "yolox", nc, outputs=joint("yolox", channels_last=channels_last),
+        code="grid", strides=strides, activations="sigmoid" if logits else "none",
     )  # fmt: skip
     out = rows if channels_last else np.ascontiguousarray(rows.transpose(0, 2, 1))
 
@@ -117,7 +123,7 @@ def test_ssd_agrees_with_the_scalar_decoder(
     if activations != "none":
         scores = rng.normal(0, 3, scores.shape).astype(np.float32)
     spec = spec_of(
-        "ssd", columns, outputs=OutputSpec(boxes="b", scores="s", channels_last=True),
+        "ssd", columns, outputs=PAIR,
         boxes=layout, normalized=normalized, background=background, activations=activations,
     )  # fmt: skip
 
@@ -180,8 +186,8 @@ def test_yolox_sizes_that_overflow_are_dropped():
     rows[0, :2, 4:] = 0.9
     rows[0, 0, 2] = 500
 
-    (result,) = decode(spec_of("yolox", 1, decoded=False, outputs=OutputSpec(
-        all="out", channels_last=True)), {"out": rows}, 0.1, False)  # fmt: skip
+    (result,) = decode(spec_of("yolox", 1, code="grid", outputs=joint(
+        "yolox", channels_last=True)), {"out": rows}, 0.1, False)  # fmt: skip
 
     assert len(result) == 1
 
@@ -189,7 +195,7 @@ def test_yolox_sizes_that_overflow_are_dropped():
 def test_yolox_that_decodes_in_the_graph_is_taken_as_it_is():
     rows = np.zeros((1, 7, 6), np.float32)
     rows[0, 3] = [20, 10, 8, 4, 0.5, 0.8]
-    spec = spec_of("yolox", 1, outputs=OutputSpec(all="out", channels_last=True))
+    spec = spec_of("yolox", 1, outputs=joint("yolox", channels_last=True))
 
     (result,) = decode(spec, {"out": rows}, 0.1, False)
 
@@ -211,13 +217,13 @@ def test_half_precision_outputs_are_decoded_in_float32():
     [
         (spec_of("yolov8", 3), {"other": (1, 7, 42)}, "reads output 'out'"),
         (spec_of("yolov8", 3), {"out": (1, 9, 42)}, "9 channels, but 3 classes"),
-        (spec_of("yolov8", 3), {"out": (1, 7)}, "not three axes"),
-        (spec_of("yolox", 3, decoded=False), {"out": (1, 8, 43)}, "43 candidates"),
+        (spec_of("yolov8", 3), {"out": (1, 7)}, "a tensor of 2 axes"),
+        (spec_of("yolox", 3, code="grid"), {"out": (1, 8, 43)}, "43 candidates"),
         (spec_of("yolox", 3, activations="softmax"), {"out": (1, 8, CELLS)}, "no softmax"),
         (
-            spec_of("ssd", 3, outputs=OutputSpec(boxes="b", scores="s", channels_last=True)),
+            spec_of("ssd", 3, outputs=PAIR),
             {"b": (1, 9, 5), "s": (1, 9, 3)},
-            "does not hold boxes",
+            "5 channels",
         ),
     ],
 )

@@ -177,7 +177,7 @@ def raw_yolox(strides=STRIDES, logits=False, objectness=True):
 def test_raw_levels_are_taken_in_the_order_of_their_heads(strides):
     spec = recognise(raw_yolox(strides)).spec
 
-    assert (spec.family, spec.decoded, spec.strides) == ("yolox", False, strides)
+    assert (spec.family, spec.code, spec.strides) == ("yolox", "grid", strides)
 
 
 def test_raw_boxes_with_logits_are_told_by_their_heads():

@@ -37,9 +37,9 @@ def test_yolov8_is_recognised_whatever_its_names_classes_and_size(
     assert spec.family == "yolov8"
     assert len(spec.classes) == nc
     assert spec.input.size == size
-    assert (spec.boxes, spec.normalized, spec.decoded) == ("cxcywh", False, True)
+    assert (spec.boxes, spec.normalized, spec.code) == ("cxcywh", False, "none")
     assert (spec.strides, spec.activations, spec.background) == ((8, 16, 32), "none", None)
-    assert spec.outputs.channels_last == channels_last
+    assert spec.outputs.tensors[0].axes == ("b,n,c" if channels_last else "b,c,n")
     assert spec.input.color == "rgb"
     assert spec.input.scale == 255
     assert spec.input.resize == "letterbox"
@@ -56,9 +56,9 @@ def test_yolox_is_recognised_whatever_its_names_classes_and_size(
 
     assert spec.family == "yolox"
     assert len(spec.classes) == nc
-    assert spec.decoded == decoded
+    assert spec.code == ("none" if decoded else "grid")
     assert (spec.strides, spec.activations) == ((8, 16, 32), "none")
-    assert spec.outputs.channels_last == channels_last
+    assert spec.outputs.tensors[0].axes == ("b,n,c" if channels_last else "b,c,n")
     assert (spec.input.color, spec.input.scale) == ("bgr", 1)
     assert spec.input.resize == "letterbox-topleft"
 
@@ -79,13 +79,13 @@ def test_ssd_is_recognised_whatever_its_names_order_and_size(
     assert (spec.background, spec.activations) == (0, "none")
     assert spec.input.resize == "stretch"
     if not reorder:
-        assert (spec.outputs.boxes, spec.outputs.scores) == ("boxes", "scores")
+        assert [tensor.name for tensor in spec.outputs.tensors] == ["boxes", "scores"]
 
 
 def test_as_many_candidates_as_channels_are_told_apart_by_what_they_do():
     spec = recognised(models.yolov8(80, (64, 64))).spec
 
-    assert spec.outputs.channels_last is False
+    assert spec.outputs.tensors[0].axes == "b,c,n"
     assert spec.classes == COCO80
 
 

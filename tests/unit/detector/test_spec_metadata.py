@@ -12,7 +12,7 @@ from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 SPEC = DetectorSpec(
     family="yolov8",
     input=InputSpec(size=(64, 96), scale=255),
-    outputs=OutputSpec(all="out"),
+    outputs=OutputSpec.joint("out", ("boxes", "scores"), channels_last=False),
     classes=("Ångström", "b"),
     boxes="cxcywh",
     strides=(8, 16, 32),
@@ -72,7 +72,7 @@ def test_exporter_notes_are_read_and_malformed_ones_are_absent(metadata, notes):
         {"input": {"size": (9000, 64)}},
         {"input": {"scale": 0}},
         {"input": {"std": (1, -1, 1)}},
-        {"family": "detr"},
+        {"family": "detectron"},
         {"surprise": 1},
     ],
 )

@@ -16,7 +16,7 @@ from edgecv_cli.inference.calibration import CalibrationFeed
 from edgecv_cli.media.images import read_image
 
 SPEC = DetectorSpec(
-    family="yolov8", input=InputSpec(size=(64, 96), scale=255.0), outputs=OutputSpec(all="o"),
+    family="yolov8", input=InputSpec(size=(64, 96), scale=255.0), outputs=OutputSpec(),
     classes=("a",), boxes="cxcywh",
 )  # fmt: skip
 

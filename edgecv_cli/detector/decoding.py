@@ -1,0 +1,123 @@
+"""The decoder that dense heads share: thresholds first, everything else for the few kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv_cli.core.boxes import Detections, FloatArray
+from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.blocks import anchors_per_cell, build_blocks
+from edgecv_cli.detector.boxcode import Places, decode_boxes
+from edgecv_cli.detector.candidates import (
+    activate,
+    best,
+    choose,
+    detections,
+    raw_threshold,
+)
+from edgecv_cli.detector.rows import rows_of
+from edgecv_cli.detector.spec import Activation, DetectorSpec, Role
+
+Array = NDArray[Any]
+
+
+class DenseDecoder:
+    """Decodes any spec whose outputs hold a fixed number of candidates.
+
+    Args:
+        spec: a detector's spec.
+        outputs: the outputs of the network that runs.
+
+    Raises:
+        ModelError: the outputs contradict the spec.
+    """
+
+    def __init__(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> None:
+        self._spec = spec
+        self._blocks = build_blocks(spec, outputs)
+        # objectness is one number: a softmax is about the scores
+        self._gate: Activation = "sigmoid" if spec.activations == "sigmoid" else "none"
+        ids = [index for index in range(len(spec.classes)) if index != spec.background]
+        self._ids = np.asarray(ids, np.int64)
+        # a slice is a view; only a background in the middle needs a copy
+        together = len(ids) > 0 and ids[-1] - ids[0] == len(ids) - 1
+        self._columns: Any = slice(ids[0], ids[-1] + 1) if together else self._ids
+
+    def candidates(
+        self,
+        outputs: Mapping[str, Array],
+        *,
+        threshold: float,
+        multi_label: bool,
+        limit: int,
+    ) -> list[Detections]:
+        """See :class:`edgecv_cli.detector.heads.base.Decoder`."""
+        views = {
+            tensor.name: rows_of(
+                outputs[tensor.name], tensor.axes, anchors_per_cell(self._spec, tensor)
+            )
+            for tensor in self._spec.outputs.tensors
+        }
+        images = len(next(iter(views.values()))[0])
+        return [self._one(views, image, threshold, multi_label, limit) for image in range(images)]
+
+    def _one(
+        self,
+        views: Mapping[str, list[Array]],
+        image: int,
+        threshold: float,
+        multi_label: bool,
+        limit: int,
+    ) -> Detections:
+        raw, scores, places = [], [], []
+        for block in self._blocks:
+            parts = {
+                role: views[part.tensor.name][part.view][image, :, part.columns]
+                for role, part in block.roles.items()
+            }
+            rows = self._promising(parts, threshold)
+            if len(rows):
+                raw.append(parts["boxes"][rows])
+                scores.append(self._scores(parts, rows))
+                places.append(None if block.places is None else block.places.take(rows))
+        if not raw:
+            return Detections.empty()
+        values = scores[0] if len(scores) == 1 else np.concatenate(scores)
+        index, classes, chosen = choose(values, threshold=threshold, multi_label=multi_label)
+        top = best(chosen, limit)
+        picked = index[top]
+        at = Places.join(places)
+        boxes = decode_boxes(
+            (raw[0] if len(raw) == 1 else np.concatenate(raw))[picked],
+            None if at is None else at.take(picked),
+            self._spec,
+        )
+        return detections(boxes, chosen[top], self._ids[classes[top]])
+
+    def _promising(self, parts: Mapping[Role, Array], threshold: float) -> NDArray[np.intp]:
+        """Return the rows that may reach the threshold; objectness alone decides if it is there."""
+        spec = self._spec
+        if "objectness" in parts:
+            power = spec.powers[0]
+            bar = threshold if power == 1 else threshold ** (1 / power) - 1e-6
+            return np.flatnonzero(parts["objectness"][:, 0] >= raw_threshold(bar, self._gate))
+        scores = parts["scores"][:, self._columns]
+        peaks = scores[:, 0] if scores.shape[1] == 1 else scores.max(axis=1)
+        return np.flatnonzero(peaks >= raw_threshold(threshold, spec.activations))
+
+    def _scores(self, parts: Mapping[Role, Array], rows: NDArray[np.intp]) -> FloatArray:
+        """Return the scores [n, classes without background] of some rows."""
+        spec = self._spec
+        values = activate(parts["scores"][rows], spec.activations)[:, self._columns]
+        if "objectness" not in parts:
+            return values
+        found = activate(parts["objectness"][rows], self._gate)
+        if spec.powers == (1.0, 1.0):
+            return values * found
+        first, second = (np.float32(power) for power in spec.powers)
+        product = np.maximum(found, 0) ** first * np.maximum(values, 0) ** second
+        return product.astype(np.float32)
