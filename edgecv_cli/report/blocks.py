@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -10,10 +11,10 @@ Tone = Literal["plain", "good", "bad"]
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading inside the document; level 2 or 3 (1 is the document's title)."""
+    """A heading inside the document; level 2 to 4 (1 is the document's title)."""
 
     text: str
-    level: Literal[2, 3] = 2
+    level: Literal[2, 3, 4] = 2
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,17 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Callout:
+    """A sentence that must not be overlooked; ``word`` says its tone to who sees no colour."""
+
+    word: str
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
 class Table:
-    """Rows of text.
+    """Rows of text; the first column names the row.
 
     Attributes:
         header: column titles.
@@ -71,6 +81,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """Names and values, such as a machine's."""
+
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One step of a chain."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Steps in their order, each with its facts."""
+
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
 class Bar:
     """One bar: its length follows ``value``, which is 0 or more; ``shown`` is its text."""
 
@@ -82,14 +114,82 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars on one scale that begins at 0."""
+    """Bars on one scale that begins at 0; those after the first ``open`` are folded away."""
 
     title: str
     bars: tuple[Bar, ...]
+    open: int | None = None
 
     def __post_init__(self) -> None:
         if any(not bar.value >= 0 for bar in self.bars):
             raise ValueError("a bar can't be shorter than nothing")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value before and after, both 0 or more; ``shown`` and ``detail`` are its text."""
+
+    label: str
+    before: float
+    after: float
+    shown: str
+    detail: str = ""
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Pairs of bars on one scale that begins at 0.
+
+    Attributes:
+        title: what is compared.
+        sides: names of before and after.
+        changes: in the order that they are shown.
+        open: how many are shown; the rest is folded away. None shows all.
+    """
+
+    title: str
+    sides: tuple[str, str]
+    changes: tuple[Change, ...]
+    open: int | None = None
+
+    def __post_init__(self) -> None:
+        values = [value for change in self.changes for value in (change.before, change.after)]
+        if any(not value >= 0 for value in values):
+            raise ValueError("a bar can't be shorter than nothing")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A histogram with marked values.
+
+    Attributes:
+        label: whose it is.
+        start, width: where the first bin begins, and how wide each bin is.
+        counts: samples in each bin.
+        marks: name and value of what is marked, the smaller first; at most two.
+        detail: how many samples there are, and what lies outside of the bins.
+    """
+
+    label: str
+    start: float
+    width: float
+    counts: tuple[int, ...]
+    marks: tuple[tuple[str, float], ...] = ()
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.width > 0 or not any(self.counts) or min(self.counts) < 0:
+            raise ValueError("a histogram needs samples in bins that have a width")
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Histograms below each other on one axis, each as high as its own fullest bin allows."""
+
+    title: str
+    unit: str
+    series: tuple[Series, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +209,27 @@ class Images:
     pictures: tuple[Picture, ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Figures | Table | Bars | Images
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of pictures of the same thing, left and right, or above each other on a phone."""
+
+    pairs: tuple[tuple[Picture, Picture], ...]
+
+
+Block: TypeAlias = (
+    Heading
+    | Paragraph
+    | Callout
+    | Figures
+    | Table
+    | Facts
+    | Chain
+    | Bars
+    | Changes
+    | Histograms
+    | Images
+    | Pairs
+)
 
 
 @dataclass(frozen=True)
@@ -119,3 +239,11 @@ class Document:
     title: str
     subtitle: str
     blocks: tuple[Block, ...]
+
+
+def deeper(blocks: Sequence[Block]) -> list[Block]:
+    """Return blocks with every heading one level lower, to stand under a heading of their own."""
+    return [
+        Heading(block.text, 3 if block.level == 2 else 4) if isinstance(block, Heading) else block
+        for block in blocks
+    ]

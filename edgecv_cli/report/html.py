@@ -8,18 +8,27 @@ from html import escape
 from edgecv_cli.report.blocks import (
     Bars,
     Block,
+    Callout,
+    Chain,
+    Changes,
     Document,
+    Facts,
     Figures,
     Heading,
+    Histograms,
     Images,
+    Link,
+    Pairs,
     Paragraph,
     Picture,
     Table,
 )
+from edgecv_cli.report.charts import bars, changes, histograms
 from edgecv_cli.report.style import CSS
 
 # The browser itself is told to load nothing, in case an escape were ever forgotten.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_WIDEST = 4  # columns that fit beside each other on a phone
 
 
 def render(document: Document) -> str:
@@ -31,6 +40,7 @@ def render(document: Document) -> str:
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{escape(document.title)}</title>
 <style>{CSS}</style>
 </head>
@@ -53,14 +63,33 @@ def _block(block: Block) -> str:
             return f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text, muted):
             return f"<p{_classed('muted', muted)}>{escape(text)}</p>"
+        case Callout(word, text, tone):
+            said = f"<b>{escape(word)}</b> {escape(text)}"
+            return f'<p class="callout {tone}">{said}</p>'
         case Figures():
             return _figures(block)
         case Table():
             return _table(block)
+        case Facts(facts):
+            return _facts(facts)
+        case Chain(links):
+            return f'<ol class="chain">{"".join(map(_link, links))}</ol>'
+        case _:
+            return _drawn(block)
+
+
+def _drawn(block: Bars | Changes | Histograms | Images | Pairs) -> str:
+    match block:
         case Bars():
-            return _bars(block)
+            return bars(block)
+        case Changes():
+            return changes(block)
+        case Histograms():
+            return histograms(block)
         case Images(pictures):
             return f'<div class="images">{"".join(map(_picture, pictures))}</div>'
+        case Pairs(pairs):
+            return "".join(f'<div class="pair">{_picture(a)}{_picture(b)}</div>' for a, b in pairs)
 
 
 def _figures(block: Figures) -> str:
@@ -73,39 +102,46 @@ def _figures(block: Figures) -> str:
 
 
 def _table(block: Table) -> str:
+    # A phone shows a wide table as cards; the roles keep it a table for a screen reader.
+    stacks = _classed("stack", len(block.header) > _WIDEST)
     caption = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
     head = "".join(
-        f'<th scope="col"{_classed("number", column in block.numeric)}>{escape(title)}</th>'
+        f'<th scope="col" role="columnheader"{_classed("number", column in block.numeric)}>'
+        f"{escape(title)}</th>"
         for column, title in enumerate(block.header)
     )
     rows = "".join(_row(block, index, row) for index, row in enumerate(block.rows))
     return (
-        f'<div class="scroll" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0"><table role="table"{stacks}>{caption}'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table></div>'
     )
 
 
 def _row(block: Table, index: int, row: tuple[str, ...]) -> str:
+    first = f'<th scope="row" role="rowheader">{escape(row[0])}</th>' if row else ""
     cells = "".join(
-        f"<td{_classed('number', column in block.numeric)}>{escape(cell)}</td>"
+        f'<td role="cell" data-title="{escape(block.header[column])}"'
+        f"{_classed('number', column in block.numeric)}>{escape(cell)}</td>"
         for column, cell in enumerate(row)
+        if column
     )
-    return f"<tr{_classed('strong', index in block.strong)}>{cells}</tr>"
+    return f'<tr role="row"{_classed("strong", index in block.strong)}>{first}{cells}</tr>'
+
+
+def _facts(facts: tuple[tuple[str, str], ...]) -> str:
+    shown = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts
+    )
+    return f'<dl class="facts">{shown}</dl>'
+
+
+def _link(link: Link) -> str:
+    return f"<li><b>{escape(link.title)}</b>{_facts(link.facts) if link.facts else ''}</li>"
 
 
 def _classed(name: str, holds: bool) -> str:
     return f' class="{name}"' if holds else ""
-
-
-def _bars(block: Bars) -> str:
-    longest = max((bar.value for bar in block.bars), default=0) or 1
-    shown = "".join(
-        f'<div class="bar"><span>{escape(bar.label)}</span><div class="track">'
-        f'<i class="{bar.tone}" style="--part:{bar.value / longest:.4f}"></i>'
-        f"<span>{escape(bar.shown)}</span></div></div>"
-        for bar in block.bars
-    )
-    return f'<section class="bars"><h3>{escape(block.title)}</h3>{shown}</section>'
 
 
 def _picture(picture: Picture) -> str:
