@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
 Prefer = Literal["accuracy", "balanced", "speed"]
@@ -82,3 +83,13 @@ DropGate = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(%|pt)$"}),
 ]
 """A :class:`MaxDrop`, written ``1%`` or ``0.5pt``."""
+
+
+def _html(path: Path) -> Path:
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{path} does not end in .html, so no browser would open it")
+    return path
+
+
+ReportPath = Annotated[Path, AfterValidator(_html)]
+"""Where an HTML report goes."""

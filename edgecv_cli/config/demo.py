@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgecv_cli.config.base import Config, Flag
+from edgecv_cli.config.common import ReportPath
 
 
 class DemoConfig(Config):
@@ -15,6 +16,9 @@ class DemoConfig(Config):
 
     output: Annotated[Path, Flag("-o", "--output", metavar="DIR")] = Field(
         Path("edgecv-demo"), description="Folder for the models, pictures and report."
+    )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
+        None, description="Where the HTML report goes. Default: report.html in the folder."
     )
     force: bool = Field(False, description="Overwrite an existing folder.")
     threads: Annotated[int | None, Flag("--threads", metavar="N", panel="Common")] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
-from edgecv_cli.config.common import ImageSize
+from edgecv_cli.config.common import ImageSize, ReportPath
 
 
 class EvaluateConfig(CommonConfig):
@@ -34,3 +34,7 @@ class EvaluateConfig(CommonConfig):
     iou: Annotated[float | None, Flag(metavar="F")] = Field(
         None, gt=0, le=1, description="IoU of the suppression of duplicates. Default: 0.65."
     )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
+        None, description="Write the figures and some pictures as one HTML file."
+    )
+    force: bool = Field(False, description="Overwrite an existing report.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, Target
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, ReportPath, Target
 from edgecv_cli.core.errors import UsageError
 
 Placement = Literal[
@@ -48,6 +48,9 @@ class QuantizeConfig(CommonConfig):
     )
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."
+    )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
+        None, description="Write what was measured as one HTML file, even if a gate refuses."
     )
     force: bool = Field(False, description="Overwrite an existing output.")
 

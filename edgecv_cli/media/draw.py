@@ -43,13 +43,16 @@ class _Style:
         )
 
 
-def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Image:
+def draw(
+    image: Image, detections: Detections, class_names: Sequence[str], *, scores: bool = True
+) -> Image:
     """Return a copy of the image with every detection's box, class name and score.
 
     Args:
         image: BGR uint8 [H, W, 3].
         detections: boxes in pixels of this image; parts outside it are cut off.
         class_names: by class index; a missing name is shown as its index.
+        scores: whether to write each score; a labelled object has none.
     """
     canvas = np.ascontiguousarray(image).copy()
     height, width = canvas.shape[:2]
@@ -60,7 +63,8 @@ def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Im
         pen.box(corners, class_colour(row[5]))
     for corners, (*_, score, class_id) in zip(boxes, drawn, strict=True):
         name = _class_name(int(class_id), class_names)
-        pen.label(corners, f"{name} {score:.2f}", class_colour(int(class_id)))
+        text = f"{name} {score:.2f}" if scores else name
+        pen.label(corners, text, class_colour(int(class_id)))
     return canvas
 
 

@@ -57,7 +57,7 @@ def render(document: Document) -> str:
 """
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> str:  # noqa: PLR0911 - one return a kind
     match block:
         case Heading(text, level):
             return f"<h{level}>{escape(text)}</h{level}>"

@@ -69,6 +69,7 @@ def build_result(
         optimized=_side(verdict.seen, after, size),
         drop=verdict.drop.drop if verdict.drop else None,
         drop_interval=verdict.drop.points if verdict.drop else None,
+        objects=accuracy.objects if (accuracy := run.judge.baseline.accuracy) else None,
         agreement=verdict.agreement,
         speedup=speed.ratio if speed else None,
         speedup_interval=_interval(speed),
@@ -81,6 +82,7 @@ def build_result(
         warnings=verdict.warnings,
         notes=_notes(run, len(verdicts)),
         how=_how(run, speed),
+        report=None if run.config.report is None else str(run.config.report),
     )
 
 
@@ -112,10 +114,12 @@ def _side(seen: Seen, latency: LatencySummary | None, size: int) -> Side:
     return Side(
         map=accuracy.map if accuracy else None,
         map50=accuracy.map50 if accuracy else None,
+        per_class=accuracy.per_class if accuracy else None,
         interval=accuracy.interval if accuracy else None,
         p50_ms=latency.p50_ms if latency else None,
         p95_ms=latency.p95_ms if latency else None,
         samples=latency.samples if latency else None,
+        distribution=latency.distribution if latency else None,
         size_bytes=size,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from edgecv_cli.artifact.lineage import Step
+from edgecv_cli.core.measurement import Distribution
 from edgecv_cli.core.result import Drop, Interval, Part, Result
 
 
@@ -12,10 +14,12 @@ class Side(Part):
 
     map: float | None = Field(default=None, description="COCO mAP50-95 on --data.")
     map50: float | None = None
+    per_class: dict[str, float] | None = Field(default=None, description="AP by category.")
     interval: Interval | None = Field(default=None, description="Bootstrap over images of map.")
     p50_ms: float | None = None
     p95_ms: float | None = None
     samples: int | None = Field(default=None, description="Inferences that were timed.")
+    distribution: Distribution | None = None
     size_bytes: int
 
 
@@ -79,6 +83,9 @@ class QuantizeResult(Result):
     drop_interval: Interval | None = Field(
         default=None, description="Of the drop in points, paired bootstrap over images."
     )
+    objects: dict[str, int] | None = Field(
+        default=None, description="Labelled objects of each category in --data."
+    )
     agreement: float | None = None
     speedup: float | None = Field(default=None, description="time(baseline) / time(optimized).")
     speedup_interval: Interval | None = None
@@ -97,6 +104,10 @@ class QuantizeResult(Result):
     how: HowMade
     saved: str | None = Field(default=None, description="Path of the artifact; null if refused.")
     sha256: str | None = None
+    provenance: tuple[Step, ...] = Field(
+        default=(), description="The steps that made the saved file, oldest first."
+    )
+    report: str | None = Field(default=None, description="Path of the HTML report.")
     plan: str | None = Field(default=None, description="Where the plan was saved.")
     rejected: str | None = Field(default=None, description="Where the best candidate was kept.")
 
