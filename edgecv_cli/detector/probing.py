@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.detector.candidates import corners
 from edgecv_cli.detector.grid import grid
+from edgecv_cli.detector.rows import rows_of
 from edgecv_cli.detector.spec import BoxLayout
 from edgecv_cli.graph.facts import GraphFacts, TailProbe
 
@@ -19,12 +20,13 @@ Array = NDArray[Any]
 
 LAYOUTS: tuple[BoxLayout, ...] = ("cxcywh", "xyxy", "yxyx")
 _CELL_TOLERANCE = 0.15  # of a cell: above rounding in fp16, far below half a cell
-_MAX_AXIS = 1_000_000
+_MAX_AXIS = 100_000
+_MAX_ELEMENTS = 64_000_000
 
 
 @dataclass(frozen=True)
 class Channels:
-    """One output [1, C, N] or [1, N, C] of the probed tail, laid out as [C, N].
+    """One output of the probed tail, laid out as [C, N].
 
     Attributes:
         rest, high, low: its values with all heads at 0, +8 and -8.
@@ -60,22 +62,36 @@ class Channels:
         return frozenset().union(*self.heads[start:stop])
 
 
-def channels_of(tail: TailProbe, name: str, *, channels_last: bool) -> Channels | None:
-    """Lay one output out by channel; None if it has not three axes with a batch of 1."""
+def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Channels | None:
+    """Lay one output out by channel, the first image's; None if its shape does not fit ``axes``.
+
+    Args:
+        tail: the probed decode tail.
+        name: the output.
+        axes: how to read its shape, as in :class:`edgecv_cli.detector.spec.OutputTensor`; the
+            candidates of one anchor follow those of another where anchors have an axis.
+        anchors: how many anchors share an axis with something else.
+    """
     rest = tail.rest[name]
-    if rest.ndim != 3 or rest.shape[0] != 1 or max(rest.shape) > _MAX_AXIS or not rest.size:
+    if not rest.size or rest.size > _MAX_ELEMENTS:
         return None
     if not all(np.isfinite(probe[name]).all() for probe in (tail.rest, tail.low)):
         return None
 
     def planes(array: Array) -> Array:
-        plane: Array = array[0]
-        return plane.T if channels_last else plane
+        views = [view[0].T for view in rows_of(array, axes, anchors)]
+        return views[0] if len(views) == 1 else np.concatenate(views, axis=1)
 
+    try:
+        plane = planes(rest).astype(np.float64)
+    except ValueError:
+        return None
+    if len(plane) > _MAX_AXIS:
+        return None
     touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
     heads = [
         frozenset(head for head, mask in touched.items() if mask[channel].any())
-        for channel in range(len(planes(rest)))
+        for channel in range(len(plane))
     ]
     columns = {}
     for head, mask in touched.items():
@@ -83,7 +99,7 @@ def channels_of(tail: TailProbe, name: str, *, channels_last: bool) -> Channels 
         if len(moved):
             columns[head] = (int(moved[0]), int(moved[-1]))
     return Channels(
-        rest=planes(rest).astype(np.float64),
+        rest=plane,
         high=planes(tail.high[name]).astype(np.float64),
         low=planes(tail.low[name]).astype(np.float64),
         heads=tuple(heads),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,10 @@ class TailProbe:
         low: the same with all heads at -8.
         touched: head name -> output name -> bool array of the output's shape: the elements
             that move when that one head is set to seeded noise and all others stay at 0.
+        noise: every graph output with all heads at seeded noise, N(0, 1).
+        doubled: for every small input that decoding reads (a picture's size; it is fed ones
+            otherwise), the outputs at rest with its first number doubled.
+        bias: the stored bias of every head that has one, float64.
     """
 
     heads: Mapping[str, tuple[int, ...]]
@@ -34,6 +38,9 @@ class TailProbe:
     high: Mapping[str, NDArray[Any]]
     low: Mapping[str, NDArray[Any]]
     touched: Mapping[str, Mapping[str, NDArray[np.bool_]]]
+    noise: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    doubled: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    bias: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import onnx
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.io import read_metadata
+from edgecv_cli.graph.probe import probe_tail
 from edgecv_cli.graph.shapes import (
     Shape,
     fixed,
@@ -20,7 +21,7 @@ from edgecv_cli.graph.shapes import (
     is_nhwc,
     value_shape,
 )
-from edgecv_cli.graph.tail import INTEGER_WEIGHTED, Constants, find_tail, is_head, probe_tail
+from edgecv_cli.graph.tail import INTEGER_WEIGHTED, Constants, find_tail, is_head
 
 _WEIGHT_TYPES = {
     onnx.TensorProto.FLOAT,

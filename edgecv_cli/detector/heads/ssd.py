@@ -81,8 +81,9 @@ class Ssd:
     def _read(self, pair: _Pair, facts: GraphFacts) -> Iterator[Reading]:
         if facts.tail is None or facts.input_size is None:
             return
-        boxes = channels_of(facts.tail, pair.boxes, channels_last=pair.channels_last)
-        scores = channels_of(facts.tail, pair.scores, channels_last=pair.channels_last)
+        axes = "b,n,c" if pair.channels_last else "b,c,n"
+        boxes = channels_of(facts.tail, pair.boxes, axes)
+        scores = channels_of(facts.tail, pair.scores, axes)
         if boxes is None or scores is None:
             return
         lattice = prior_boxes(boxes.rest, facts.input_size)

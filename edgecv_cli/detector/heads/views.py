@@ -62,11 +62,8 @@ def grid_views(facts: GraphFacts) -> Iterator[GridView]:
                 continue
             found = list(maps.values())
             for strides in matching_strides(candidates, facts.input_size, found):
-                seen = (
-                    channels_of(facts.tail, name, channels_last=channels_last)
-                    if facts.tail
-                    else None
-                )
+                axes = "b,n,c" if channels_last else "b,c,n"
+                seen = channels_of(facts.tail, name, axes) if facts.tail else None
                 yield GridView(name, channels_last, count, candidates, strides, maps, seen)
 
 

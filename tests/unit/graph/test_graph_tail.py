@@ -102,11 +102,63 @@ def test_an_open_size_is_named_with_its_flag():
     assert "--input-size" in facts.tail_problem
 
 
-def test_a_graph_that_selects_boxes_is_not_probed():
-    facts = read_facts(models.end_to_end())
+def test_a_graph_that_selects_the_best_is_probed():
+    probe = read_facts(models.end_to_end()).tail
+
+    assert probe is not None
+    (rows,) = probe.noise.values()
+    scores = rows[0, :, 4]
+    assert (np.diff(scores) <= 0).all()
+    assert scores[0] > scores[-1]
+
+
+def test_a_choice_that_steers_the_graph_is_named():
+    model = with_nms()
+    found = helper.make_node("NonZero", ["selected"], ["where"])
+    model.graph.node.append(found)
+    model.graph.output[0].name = "where"
+
+    facts = read_facts(model)
 
     assert facts.tail is None
-    assert "TopK" in facts.tail_problem
+    assert "NonZero" in facts.tail_problem
+
+
+def linear(bias: np.ndarray) -> onnx.ModelProto:
+    """The end of a transformer: MatMul, Add, and a size that scales what comes out."""
+    rng = np.random.default_rng(0)
+    stored = {
+        "w": rng.normal(0, 1, (12, len(bias))).astype(np.float32),
+        "b": bias.astype(np.float32),
+        "rows": np.asarray([1, -1, 12], np.int64),
+    }
+    nodes = [
+        helper.make_node("Reshape", ["image", "rows"], ["tokens"]),
+        helper.make_node("MatMul", ["tokens", "w"], ["product"]),
+        helper.make_node("Add", ["b", "product"], ["logits"]),
+        helper.make_node("Mul", ["logits", "scale"], ["out"]),
+    ]
+    values = [("image", [1, 3, 8, 8]), ("scale", [1, len(bias)]), ("out", [1, 16, len(bias)])]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in values]
+    tensors = [numpy_helper.from_array(value, name) for name, value in stored.items()]
+    graph = helper.make_graph(nodes, "g", infos[:2], infos[2:], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_the_bias_of_a_linear_layer_belongs_to_its_head():
+    probe = read_facts(linear(np.array([-4.0, 2.0]))).tail
+
+    assert probe is not None
+    assert (probe.rest["out"] == 0).all()
+    assert probe.bias["product"].tolist() == [-4, 2]
+
+
+def test_a_small_input_that_decoding_reads_is_fed_ones_and_doubled():
+    probe = read_facts(linear(np.array([1.0, 1.0]))).tail
+
+    assert probe is not None
+    assert (probe.high["out"] == 8).all()
+    assert list(probe.doubled) == ["scale"]
 
 
 def with_nms() -> onnx.ModelProto:
@@ -127,14 +179,14 @@ def with_nms() -> onnx.ModelProto:
     return model
 
 
-def test_non_maximum_suppression_inside_is_named():
+def test_non_maximum_suppression_inside_takes_the_first_few():
     model = with_nms()
     onnx.checker.check_model(model)
 
-    facts = read_facts(model)
+    probe = read_facts(model).tail
 
-    assert facts.tail is None
-    assert "NonMaxSuppression" in facts.tail_problem
+    assert probe is not None
+    assert probe.rest["selected"][:3].tolist() == [[0, 0, 0], [0, 1, 1], [0, 2, 2]]
 
 
 def test_a_graph_without_layers_is_named():
