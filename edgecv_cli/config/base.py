@@ -5,21 +5,34 @@ from __future__ import annotations
 import difflib
 import reprlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgecv_cli.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic.fields import FieldInfo
 
 
 class Input:
-    """Marks a config field as an input whose content belongs into cache keys."""
+    """Marks a config field as an input whose content belongs into cache keys.
 
-    def __init__(self, kind: str) -> None:
+    Attributes:
+        kind: ``artifact``, ``dataset`` (labelled), ``images``, ``sources`` (what detect takes),
+            ``spec`` or ``file``.
+        limit: the field that says how many of its images are used.
+    """
+
+    def __init__(self, kind: str, limit: str | None = None) -> None:
         self.kind = kind
+        self.limit = limit
+
+
+class Output:
+    """Marks a config field as a place that is written to: it decides no content."""
 
 
 class Flag:
@@ -46,7 +59,13 @@ class Flag:
 
 
 ArtifactPath = Annotated[Path, Input("artifact")]
-DatasetPath = Annotated[Path, Input("dataset")]
+DatasetPath = Annotated[Path, Input("dataset", limit="limit")]
+ImagesPath = Annotated[Path, Input("images", limit="images")]
+SpecPath = Annotated[Path, Input("spec")]
+FilePath = Annotated[Path, Input("file")]
+OutputPath = Annotated[Path, Output()]
+
+_Mark = TypeVar("_Mark", Input, Output)
 
 
 class Config(BaseModel):
@@ -98,7 +117,7 @@ class Config(BaseModel):
 
     @classmethod
     def _relative_to(cls, values: dict[Any, Any], folder: Path) -> dict[Any, Any]:
-        paths = {name for name, info in cls.model_fields.items() if _holds_path(info.annotation)}
+        paths = path_fields(cls)
         return {
             key: str(folder / value) if key in paths and isinstance(value, str) else value
             for key, value in values.items()
@@ -148,6 +167,25 @@ def flag_of(info: FieldInfo) -> Flag:
     return next((mark for mark in info.metadata if isinstance(mark, Flag)), Flag())
 
 
+def mark_of(info: FieldInfo, kind: type[_Mark]) -> _Mark | None:
+    """Return a field's :class:`Input` or :class:`Output` mark, however deep in its type."""
+    return next((mark for mark in _marks(info) if isinstance(mark, kind)), None)
+
+
+def path_fields(config: type[Config]) -> frozenset[str]:
+    """Return the names of the fields that hold paths."""
+    return frozenset(n for n, info in config.model_fields.items() if _holds_path(info.annotation))
+
+
+def _marks(info: FieldInfo) -> Iterator[Any]:
+    yield from info.metadata
+    parts = [info.annotation]
+    while parts:
+        part = parts.pop()
+        yield from getattr(part, "__metadata__", ())
+        parts.extend(get_args(part))
+
+
 def _holds_path(annotation: Any) -> bool:
     return annotation is Path or any(_holds_path(part) for part in get_args(annotation))
 
@@ -155,7 +193,7 @@ def _holds_path(annotation: Any) -> bool:
 class CommonConfig(Config):
     """Options that mean the same everywhere."""
 
-    spec: Annotated[Path | None, Flag("--spec", metavar="FILE.yaml", panel="Common")] = Field(
+    spec: Annotated[SpecPath | None, Flag("--spec", metavar="FILE.yaml", panel="Common")] = Field(
         None, description="Detector spec (YAML) that overrides what the model says of itself."
     )
     threads: Annotated[int | None, Flag("--threads", metavar="N", panel="Common")] = Field(

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
+from edgecv_cli.config.base import OutputPath
+
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
 Prefer = Literal["accuracy", "balanced", "speed"]
 
@@ -91,5 +93,5 @@ def _html(path: Path) -> Path:
     return path
 
 
-ReportPath = Annotated[Path, AfterValidator(_html)]
+ReportPath = Annotated[OutputPath, AfterValidator(_html)]
 """Where an HTML report goes."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag
+from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input, OutputPath
 from edgecv_cli.config.common import ImageSize
 from edgecv_cli.core.errors import UsageError
 
@@ -27,10 +26,10 @@ class DetectConfig(CommonConfig):
     """Options of detect."""
 
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(description="Detector to run.")
-    sources: Annotated[tuple[str, ...], Flag(positional=True, metavar="SOURCE...")] = Field(
-        min_length=1, description="Images, folders, quoted patterns ('**/*.jpg') or videos."
-    )
-    output: Annotated[Path | None, Flag("-o", "--output", metavar="DIR")] = Field(
+    sources: Annotated[
+        tuple[str, ...], Flag(positional=True, metavar="SOURCE..."), Input("sources")
+    ] = Field(min_length=1, description="Images, folders, quoted patterns ('**/*.jpg') or videos.")
+    output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="DIR")] = Field(
         None, description="Folder for the results. Without it nothing is saved."
     )
     save: Annotated[tuple[Save, ...], Flag(metavar="KIND,..."), BeforeValidator(_split)] = Field(

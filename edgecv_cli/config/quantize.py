@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
+from edgecv_cli.config.base import (
+    ArtifactPath,
+    CommonConfig,
+    DatasetPath,
+    FilePath,
+    Flag,
+    ImagesPath,
+    OutputPath,
+)
 from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, ReportPath, Target
 from edgecv_cli.core.errors import UsageError
 
@@ -31,10 +38,10 @@ class QuantizeConfig(CommonConfig):
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
         description="Detector to quantize (.onnx)."
     )
-    output: Annotated[Path, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
+    output: Annotated[OutputPath, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
         description="Where the quantized detector is saved."
     )
-    calibration: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
+    calibration: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
         None, description="Images to calibrate on; no labels needed. Not needed with --plan."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
@@ -75,11 +82,11 @@ class QuantizeConfig(CommonConfig):
     bias_correction: Annotated[Literal["auto", "on", "off"], Flag(panel="How to quantize")] = Field(
         "auto", description="Correct biases for the mean error; auto: where it helps."
     )
-    plan: Annotated[Path | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
+    plan: Annotated[FilePath | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
         None, description="Replay a saved plan: no search, same bytes."
     )
-    save_plan: Annotated[Path | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
-        None, description="Save what was decided, to replay with --plan."
+    save_plan: Annotated[OutputPath | None, Flag(metavar="FILE.json", panel="How to quantize")] = (
+        Field(None, description="Save what was decided, to replay with --plan.")
     )
     engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", panel="How to quantize")] = Field(
         "onnxruntime", min_length=1, description="Engine to measure with."
@@ -100,7 +107,7 @@ class QuantizeConfig(CommonConfig):
     strict: Annotated[bool, Flag(panel="Gates")] = Field(
         False, description="Refuse a speed-up whose interval does not clear --min-speedup."
     )
-    keep_rejected: Annotated[Path | None, Flag(metavar="PATH", panel="Gates")] = Field(
+    keep_rejected: Annotated[OutputPath | None, Flag(metavar="PATH", panel="Gates")] = Field(
         None, description="Where to keep the best candidate if a gate refuses it."
     )
 
