@@ -20,6 +20,7 @@ from edgecv_cli.core.channel import Channel, ChannelClosedError, Message
 from edgecv_cli.core.errors import EdgeCVError
 
 SERVICES = {
+    "doctor": "edgecv_cli.measure.doctor.service:DoctorService",
     "latency": "edgecv_cli.measure.latency_service:LatencyService",
     "probe": "edgecv_cli.core.child_probe:ProbeService",
 }

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
     "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
+    "doctor": ("edgecv_cli.cli.commands.doctor", "What this machine has and lacks."),
 }
 """Command name to the module that holds its ``COMMAND``, and one line of help."""
 

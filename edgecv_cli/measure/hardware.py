@@ -22,6 +22,7 @@ _INSTRUCTION_SETS = {
     "avx_vnni": "avx_vnni",
     "avx_vnni_int8": "avx_vnni_int8",
     "amx_int8": "amx_int8",
+    "amx_bf16": "amx_bf16",
     "neon": "neon",
     "asimd": "neon",
     "asimddp": "dotprod",
@@ -31,8 +32,7 @@ _INSTRUCTION_SETS = {
 }
 _VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
-# Each engine comes in several distributions; the first that is installed names the version.
-_DISTRIBUTIONS = {
+ENGINE_DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
@@ -40,6 +40,7 @@ _DISTRIBUTIONS = {
     "litert": ("ai-edge-litert", "tflite-runtime"),
     "coreml": ("coremltools",),
 }
+"""Engine to the distributions it comes in; the first that is installed names the version."""
 
 
 def machine(threads: int | None = None) -> Machine:
@@ -100,7 +101,7 @@ def instruction_sets() -> tuple[str, ...]:
 def engine_versions() -> dict[str, str]:
     """Return the installed engines and their versions, from package metadata."""
     found = {}
-    for engine, distributions in _DISTRIBUTIONS.items():
+    for engine, distributions in ENGINE_DISTRIBUTIONS.items():
         installed = next((v for v in map(_version, distributions) if v), None)
         if installed:
             found[engine] = installed

@@ -1,0 +1,1 @@
+"""What this machine has and lacks: looked at as data, then judged by rules without I/O."""
