@@ -16,6 +16,12 @@ from edgecv_cli.core.errors import OutputError
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
+def cache_home() -> Path:
+    """Return the folder that this user's caches of edgecv stand in (XDG base directories)."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "edgecv"
+
+
 def digest_key(**parts: Any) -> str:
     """Return the sha256, in hex, of the canonical JSON of ``parts``.
 
@@ -67,14 +73,18 @@ class FolderStore:
     Args:
         root: folder of the store, made if absent.
         max_bytes: size that all entries together may have.
+        read_only: answer from what is there and change nothing, not even when it was used.
 
     Raises:
         OutputError: ``root`` can't be made or written to.
     """
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
+    def __init__(self, root: Path, max_bytes: int, *, read_only: bool = False) -> None:
         self._root = root
         self._max_bytes = max_bytes
+        self._read_only = read_only
+        if read_only:
+            return
         try:
             root.mkdir(parents=True, exist_ok=True)
             with self._locked():
@@ -90,15 +100,14 @@ class FolderStore:
         path = self._path(key)
         try:
             content = path.read_bytes()
-            os.utime(path)
         except OSError:
             return None
         value = content[_DIGEST_BYTES:]
-        if hashlib.sha256(value).digest() == content[:_DIGEST_BYTES]:
-            return value
-        with suppress(OSError):
-            path.unlink()
-        return None
+        sound = hashlib.sha256(value).digest() == content[:_DIGEST_BYTES]
+        if not self._read_only:
+            with suppress(OSError):
+                os.utime(path) if sound else path.unlink()
+        return value if sound else None
 
     def put(self, key: str, value: bytes) -> None:
         """Keep ``value`` and evict down to the size limit.
@@ -107,7 +116,7 @@ class FolderStore:
         entry: work must not fail because it can't be remembered.
         """
         size = len(value) + _DIGEST_BYTES
-        if size > self._max_bytes:
+        if self._read_only or size > self._max_bytes:
             return
         with suppress(OSError), self._locked():
             self._evict(self._max_bytes - size, keep=self._path(key))
