@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval, Part, Result
-from edgecv_cli.detector.profiles import EVALUATION, Profile
+from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.measure.prediction import evaluate_artifact
 from edgecv_cli.media.dataset import open_dataset
+from edgecv_cli.stages.compose.evaluate import evaluate_document
+from edgecv_cli.stages.compose.labels import labels_of
+from edgecv_cli.stages.compose.pictures import LOOKED_AT, Pictured, evenly, find, pair_blocks
+from edgecv_cli.stages.compose.publishing import reporting
 
 if TYPE_CHECKING:
     from edgecv_cli.config.evaluate import EvaluateConfig
+    from edgecv_cli.detector.spec import DetectorSpec
+    from edgecv_cli.media.dataset import Dataset
+    from edgecv_cli.report.blocks import Block
 
 
 class ProfileUsed(Part):
@@ -45,6 +53,9 @@ class EvaluateResult(Result):
     map75: float
     images: int
     per_class: dict[str, float] = Field(description="AP by category that occurs in the images.")
+    objects: dict[str, int] = Field(
+        default_factory=dict, description="Labelled objects behind each of per_class."
+    )
     interval: Interval | None = Field(default=None, description="Of map, by bootstrap over images.")
     unmapped: int = Field(description="Detections of classes that the data does not label.")
     profile: ProfileUsed
@@ -52,21 +63,41 @@ class EvaluateResult(Result):
     provider: str = Field(description="What really ran, as the engine reports it.")
     threads: int
     seconds: float = Field(description="Reading, detecting and matching all images.")
+    provenance: tuple[Step, ...] = Field(
+        default=(), description="The steps that made the model, oldest first."
+    )
+    report: str | None = Field(default=None, description="Path of the HTML report.")
 
 
 def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Run a detector on labelled images and state its mAP.
 
     Raises:
-        EdgeCVError: model, data or engine can't be used.
+        EdgeCVError: model, data or engine can't be used, or the report can't be written.
     """
+    inputs = [config.model, config.data]
+    with reporting(config.report, force=config.force, inputs=inputs) as draft:
+        artifact = Artifact.open(config.model)
+        dataset = open_dataset(config.data, limit=config.limit)
+        warned = misfit(artifact)
+        if warned:
+            context.progress.note(f"warning: {warned}")
+        spec = artifact.detector(config.spec, input_size=config.input_size).spec
+        result = _measured(artifact, spec, dataset, config, context)
+        if draft.wanted:
+            pictures = _pictures(artifact, spec, dataset, config, context)
+            draft.write(evaluate_document(result, pictures))
+    return result
+
+
+def _measured(
+    artifact: Artifact,
+    spec: DetectorSpec,
+    dataset: Dataset,
+    config: EvaluateConfig,
+    context: Context,
+) -> EvaluateResult:
     began = context.clock()
-    artifact = Artifact.open(config.model)
-    dataset = open_dataset(config.data, limit=config.limit)
-    warned = misfit(artifact)
-    if warned:
-        context.progress.note(f"warning: {warned}")
-    spec = artifact.detector(config.spec, input_size=config.input_size).spec
     profile = _profile(config)
     accuracy, execution = evaluate_artifact(
         artifact,
@@ -87,6 +118,7 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
         map75=accuracy.map75,
         images=accuracy.images,
         per_class=accuracy.per_class,
+        objects=accuracy.objects,
         interval=accuracy.interval,
         unmapped=accuracy.unmapped,
         profile=_used(profile),
@@ -94,6 +126,32 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
         provider=execution.provider,
         threads=config.threads or usable_cores(),
         seconds=(context.clock() - began) / 1e9,
+        provenance=artifact.lineage,
+        report=None if config.report is None else str(config.report),
+    )
+
+
+def _pictures(
+    artifact: Artifact,
+    spec: DetectorSpec,
+    dataset: Dataset,
+    config: EvaluateConfig,
+    context: Context,
+) -> list[Block]:
+    """Draw labels and detections of some images, at the threshold that detect would use."""
+    items = evenly(dataset.items, LOOKED_AT)
+    paths = [item.path for item in items]
+    profile = detection_profile(spec, config.conf, config.iou)
+    found = find(
+        artifact, spec, paths, context, profile, engine=config.engine, threads=config.threads
+    )
+    labels, names = labels_of(items, dataset, spec)
+    return pair_blocks(
+        paths,
+        Pictured("labels", labels, scored=False),
+        Pictured("detections", found),
+        names,
+        profile.threshold,
     )
 
 

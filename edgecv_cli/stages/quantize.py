@@ -36,6 +36,10 @@ from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import engine_versions, machine
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import ImageFolder, open_images
+from edgecv_cli.report.blocks import Block
+from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
+from edgecv_cli.stages.compose.publishing import reporting
+from edgecv_cli.stages.compose.quantize import quantize_document
 from edgecv_cli.stages.quantize_report import RunFacts, build_result, kept_float
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
@@ -51,6 +55,7 @@ def quantize(config: QuantizeConfig, context: Context) -> QuantizeResult:
         ModelError, DataError, EngineError: an input can't be used.
     """
     with (
+        reporting(config.report, force=config.force, inputs=[config.model, config.output]) as draft,
         Publication(config.output, force=config.force, inputs=[config.model]) as output,
         scratch() as folder,
     ):
@@ -62,10 +67,16 @@ def quantize(config: QuantizeConfig, context: Context) -> QuantizeResult:
         if not judged[-1].verdict.refused:
             plan = judged[-1].candidate.plan
             saved = job.write(places, judged[-1].path, result, plan)
+            pictures = job.pictures(judged[-1]) if draft.wanted else []
         elif config.precision == "auto":
             saved = job.write(places, *job.keep_float(judged, result), None)
+            pictures = []
         else:
-            raise _refusal(config, judged, result)
+            refusal = _refusal(config, judged, result)
+            if draft.wanted:
+                draft.write(quantize_document(result, job.pictures(judged[-1])))
+            raise refusal
+        draft.write(quantize_document(saved, pictures))
         output.commit()
         return saved
 
@@ -277,6 +288,17 @@ class _Job:
             verdicts=verdicts,
         )
 
+    def pictures(self, judged: Judged) -> list[Block]:
+        """Draw what the original and the candidate find in a few of the judged images."""
+        assert self.judge is not None
+        return pair_blocks(
+            self.judge.paths,
+            Pictured("original", self.judge.baseline.plain),
+            Pictured("int8", judged.verdict.seen.plain),
+            self.spec.classes,
+            self.spec.score_threshold,
+        )
+
     def write(
         self,
         places: tuple[Path, Path],
@@ -293,6 +315,7 @@ class _Job:
             update={
                 "saved": str(self.config.output),
                 "sha256": digest,
+                "provenance": Artifact.open(path).lineage,
                 "plan": None if planned is None else str(planned),
             }
         )

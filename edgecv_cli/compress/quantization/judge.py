@@ -121,6 +121,11 @@ class Judge:
         """How many images both artifacts are looked at on."""
         return len(self._paths)
 
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The images that both artifacts are looked at on."""
+        return self._paths
+
     def judge(self, path: Path) -> Verdict:
         """Measure the file and hold it against the gates."""
         seen = self._look(Artifact.open(path), "candidate")
