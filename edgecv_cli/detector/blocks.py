@@ -48,35 +48,46 @@ def build_blocks(spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> list[Bloc
     Raises:
         ModelError: the outputs contradict the spec.
     """
-    known_outputs = {output.name: output for output in outputs}
+    if not spec.outputs.tensors:
+        raise ModelError("the spec names no outputs", remedy="add `outputs` to --spec")
+    named = {output.name: output for output in outputs}
     groups: dict[int | None, list[OutputTensor]] = {}
     for tensor in spec.outputs.tensors:
         groups.setdefault(tensor.stride, []).append(tensor)
-    blocks = []
-    for stride, tensors in groups.items():
-        places: dict[Role, list[Columns]] = {}
-        counts: dict[str, tuple[int | None, int]] = {}
-        for tensor in tensors:
-            output = _output(tensor, known_outputs)
-            rows, views = _fit(tensor, output, spec)
-            counts[str(output)] = (rows, views)
-            for role, columns in _roles(tensor, spec).items():
-                places[role] = [Columns(tensor, view, columns) for view in range(views)]
-        missing = {"boxes", "scores"} - set(places)
-        if missing or len({views for _, views in counts.values()}) > 1:
-            raise ModelError(
-                f"the spec's outputs give no {' and no '.join(sorted(missing)) or 'matching rows'}"
-                + ("" if stride is None else f" at stride {stride}"),
-                remedy="correct `outputs` in --spec",
-            )
-        views = len(places["boxes"])
-        known = _placed(spec, stride, views, counts)
-        for view in range(views):
-            roles = {role: parts[view] for role, parts in places.items()}
-            blocks.append(Block(roles, None if known is None else known[view]))
-    if not blocks:
-        raise ModelError("the spec names no outputs", remedy="add `outputs` to --spec")
-    return blocks
+    return [
+        block
+        for stride, tensors in groups.items()
+        for block in _group(spec, stride, [(tensor, _output(tensor, named)) for tensor in tensors])
+    ]
+
+
+def _group(
+    spec: DetectorSpec, stride: int | None, tensors: Sequence[tuple[OutputTensor, TensorSpec]]
+) -> list[Block]:
+    """Return the blocks of one stride, or of all in one."""
+    columns: dict[Role, list[Columns]] = {}
+    counts: dict[str, tuple[int | None, int]] = {}
+    for tensor, output in tensors:
+        rows, views = _fit(tensor, output, spec)
+        counts[str(output)] = (rows, views)
+        for role, part in _roles(tensor, spec).items():
+            columns[role] = [Columns(tensor, view, part) for view in range(views)]
+    missing = [role for role in ("boxes", "scores") if role not in columns]
+    if missing or len({views for _, views in counts.values()}) > 1:
+        raise ModelError(
+            f"the spec's outputs give no {' and no '.join(missing) or 'matching rows'}"
+            + ("" if stride is None else f" at stride {stride}"),
+            remedy="correct `outputs` in --spec",
+        )
+    views = len(columns["boxes"])
+    places = _placed(spec, stride, views, counts)
+    return [
+        Block(
+            {role: parts[view] for role, parts in columns.items()},
+            None if places is None else places[view],
+        )
+        for view in range(views)
+    ]
 
 
 def _output(tensor: OutputTensor, outputs: Mapping[str, TensorSpec]) -> TensorSpec:
