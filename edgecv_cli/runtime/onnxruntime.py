@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
 
+_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
 _PROVIDERS = {"cpu": "CPUExecutionProvider"}
 _DTYPES = {
     "tensor(float)": "float32",
@@ -40,11 +42,11 @@ class OnnxRuntimeEngine:
 
     def availability(self) -> Availability:
         """Say whether ONNX Runtime is installed, and which devices it offers here."""
-        try:
-            version = importlib.metadata.version("onnxruntime")
-        except importlib.metadata.PackageNotFoundError:
-            return Availability(False, None, (), "pip install onnxruntime")
-        return Availability(True, version, tuple(_PROVIDERS), None)
+        for distribution in _DISTRIBUTIONS:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                version = importlib.metadata.version(distribution)
+                return Availability(True, version, tuple(_PROVIDERS), None)
+        return Availability(False, None, (), "pip install onnxruntime")
 
     def open(self, artifact: Artifact, options: EngineOptions) -> OnnxRuntimeRunner:
         """Load a model on the CPU.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Package(Part):
 
 def installed(path: Sequence[str] | None = None) -> tuple[Installed, ...]:
     """Return the distributions on ``path`` (default: ``sys.path``), by name."""
-    found = importlib.metadata.distributions(**({} if path is None else {"path": list(path)}))
+    found = importlib.metadata.distributions(path=list(sys.path if path is None else path))
     first: dict[str, Installed] = {}
     for distribution in found:
         name = distribution.metadata["Name"]

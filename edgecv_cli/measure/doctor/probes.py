@@ -150,12 +150,12 @@ def runtime(probe: Probe) -> Runtime:
 
 
 def engine_devices(probe: Probe) -> dict[str, tuple[str, ...]]:
-    """Return the engines that edgecv runs here, with their devices."""
+    """Return the engines that edgecv knows how to run, with their devices here: none, if absent."""
     answers = probe.ask("engines", {})
     return {
-        name: tuple(answer["devices"])
+        name: tuple(answer["devices"]) if answer["available"] else ()
         for name, answer in answers.items()
-        if isinstance(answer, dict) and answer["available"]
+        if isinstance(answer, dict)
     }
 
 

@@ -80,7 +80,7 @@ def engines(
 
     Args:
         found: the installed distributions.
-        devices: engines that edgecv runs here, to their devices.
+        devices: engines that edgecv knows how to run, to their devices here.
         runtime: what ONNX Runtime did.
     """
     by_name = {one.name: one for one in found}
@@ -94,7 +94,7 @@ def engines(
                 version=one.version if one else None,
                 distribution=one.name if one else None,
                 supported=name in devices or ours,
-                available=name in devices and (runtime.ran or not ours),
+                available=bool(devices.get(name)) and (runtime.ran or not ours),
                 providers=runtime.providers if ours else (),
                 devices=devices.get(name, ()),
             )
