@@ -16,6 +16,7 @@ from pydantic import Field
 
 from edgecv_cli.core.machine_limits import memory_bytes, usable_cores
 from edgecv_cli.core.result import Part
+from edgecv_cli.core.store import cache_home
 
 
 class Disk(Part):
@@ -57,7 +58,9 @@ def host(folders: Mapping[str, Path], root: Path = Path("/")) -> Host:
 
 def folders() -> dict[str, Path]:
     """Return the folders that edgecv writes to, by purpose."""
-    found = {"cache": _cache_folder(), "working": Path.cwd()}
+    found = {"working": Path.cwd()}
+    with suppress(RuntimeError):  # a user without a home
+        found["cache"] = cache_home()
     with suppress(FileNotFoundError):  # Python's way to say that no folder can be written to
         found["temporary"] = Path(tempfile.gettempdir())
     return found
@@ -75,14 +78,6 @@ def disk(purpose: str, folder: Path) -> Disk:
         writable=there.is_dir() and os.access(there, os.W_OK | os.X_OK),
         free_bytes=free,
     )
-
-
-def _cache_folder() -> Path:
-    """Return where finished work is kept (XDG Base Directory Specification)."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if given.is_absolute():
-        return given / "edgecv"
-    return Path(os.path.expanduser("~")) / ".cache" / "edgecv"  # noqa: PTH111 - never raises
 
 
 def _meminfo(path: Path) -> dict[str, int]:

@@ -107,7 +107,15 @@ def memory(seen: Snapshot) -> Iterator[Finding]:
 
 def disks(seen: Snapshot) -> Iterator[Finding]:
     """Yield the folders that are written to; without one for temporary files nothing works."""
-    if not any(disk.purpose == "temporary" for disk in seen.host.disks):
+    purposes = {disk.purpose for disk in seen.host.disks}
+    if "cache" not in purposes:
+        yield Finding(
+            level="warning",
+            name="cache folder",
+            found="none: this user has no home",
+            remedy="export XDG_CACHE_HOME=/path/to/a/folder/of/yours",
+        )
+    if "temporary" not in purposes:
         yield Finding(
             level="error",
             name="temporary folder",

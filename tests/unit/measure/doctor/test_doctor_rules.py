@@ -146,6 +146,8 @@ def test_disks():
     assert changed("working", free_bytes=None).level == "info"
     none = judge(with_host(disks=DISKS[1:]))
     assert none.error.remedy.startswith("export TMPDIR=")
+    homeless = finding(with_host(disks=DISKS[:1]), "cache folder")
+    assert (homeless.level, "XDG_CACHE_HOME" in homeless.remedy) == ("warning", True)
 
 
 def accelerator(kind="intel-gpu", **changes):
