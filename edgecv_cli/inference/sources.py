@@ -12,7 +12,8 @@ from pathlib import Path
 
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.inference.frames import Frame
-from edgecv_cli.media.images import IMAGE_SUFFIXES, list_files, read_image
+from edgecv_cli.media.images import read_image
+from edgecv_cli.media.listing import IMAGE_SUFFIXES, list_files
 from edgecv_cli.media.video import VIDEO_SUFFIXES, VideoReader, is_video
 
 _STREAM = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)

@@ -15,7 +15,7 @@ from edgecv_cli.detector.profiles import EVALUATION, Profile
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.measure.accuracy import AccuracyResult, evaluate_detections
-from edgecv_cli.media.dataset import map_classes
+from edgecv_cli.media.class_map import map_classes
 from edgecv_cli.media.images import read_image
 from edgecv_cli.runtime.base import Execution
 

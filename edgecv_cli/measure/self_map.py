@@ -105,7 +105,7 @@ def truth_of(
         )
     items = []
     for index, (path, found) in enumerate(zip(paths, detections, strict=True)):
-        height, width = read_size(path)
+        width, height = read_size(path)
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         items.append(
             DatasetItem(

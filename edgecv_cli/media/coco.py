@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NoReturn
 
 from edgecv_cli.core.errors import DataError
+from edgecv_cli.media.text import leads_out
 
-MAX_JSON_BYTES = 1024**3  # instances_train2017.json has 448 MB
-_DRIVE = re.compile(r"[A-Za-z]:")
+MAX_JSON_BYTES = 512 * 1024**2  # instances_train2017.json has 448 MB
 
 
 @dataclass(frozen=True)
@@ -187,8 +186,7 @@ class _Reader:
         name = entry.get("file_name")
         if not isinstance(name, str) or not name or "\0" in name:
             self._fail(where, "has no file_name")
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if not parts or parts[0] == "/" or ".." in parts or _DRIVE.match(name):
+        if leads_out(name):
             self._fail(where, f"has the file_name {name!r}, which leads out of images/")
         return name
 

@@ -1,10 +1,9 @@
-"""Annotated images: a folder with ``images/`` and ``instances.json`` (COCO)."""
+"""Annotated images, whatever layout their labels come in."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Sequence
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,17 @@ import numpy as np
 
 from edgecv_cli.core.boxes import FloatArray, IntArray
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.media.coco import CocoBox, CocoFile, CocoImage, read_coco
-from edgecv_cli.media.images import digest_files, read_size
+from edgecv_cli.media import coco_folder, voc, yolo_txt
+from edgecv_cli.media.headers import Header
+from edgecv_cli.media.images import digest_files, read_shape
+from edgecv_cli.media.labels import Annotated, Labels, Tally, fit_boxes
+from edgecv_cli.media.layouts import Found, find_layouts
 
-_COCO91 = 91  # category ids 1..90 with gaps, and the background as index 0
+_READERS: dict[str, Callable[..., Annotated]] = {
+    coco_folder.LAYOUT: coco_folder.read_coco_set,
+    yolo_txt.LAYOUT: yolo_txt.read_yolo,
+    voc.LAYOUT: voc.read_voc_set,
+}
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,12 @@ class DatasetItem:
     """One image and the objects in it.
 
     Attributes:
-        image_id: COCO's id of the image.
+        image_id: COCO's id of the image; the place by name, from 1, in other layouts.
         path: the image file.
-        width, height: pixels.
-        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels, as annotated (not clipped).
-        category_ids: int64 [n], COCO category ids.
+        width, height: pixels, upright as the image is read.
+        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels; see :mod:`edgecv_cli.media.labels` for
+            those that leave the image.
+        category_ids: int64 [n], keys of the dataset's categories.
         iscrowd: bool [n]; a crowd box matches any number of detections.
         areas: float32 [n], square pixels, as annotated.
     """
@@ -48,142 +55,109 @@ class Dataset:
     """Images with boxes.
 
     Attributes:
-        root: the folder that was named.
+        root: what was named.
         items: by ascending image id.
         categories: category id to name, by ascending id.
-        annotations_json: the COCO file; it may hold more images than ``items``.
+        source: the file or folder that the labels come from.
+        layout: ``COCO``, ``YOLO txt`` or ``Pascal VOC``.
+        numbered: whether the ids are the data's own; Pascal VOC has names only.
+        notes: how the data was read and what was changed; for the user to see.
     """
 
     root: Path
     items: tuple[DatasetItem, ...]
     categories: dict[int, str]
-    annotations_json: Path
+    source: Path
+    layout: str = coco_folder.LAYOUT
+    numbered: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over the annotations and over names and contents of the images in use."""
-        annotations = digest_files([self.annotations_json])
-        return digest_files([item.path for item in self.items], seed=annotations.encode())
+        """Sha256 over categories, boxes, names and contents of the images in use."""
+        truths = [
+            [item.boxes.tolist(), item.category_ids.tolist(), item.iscrowd.tolist()]
+            for item in self.items
+        ]
+        seed = json.dumps([self.categories, truths], sort_keys=True).encode()
+        return digest_files([item.path for item in self.items], seed=seed)
 
 
 def open_dataset(path: Path, *, limit: int | None = None) -> Dataset:
-    """Open a COCO folder.
+    """Open labelled images; the layout is told from what lies on disk.
 
     Args:
-        path: holds ``images/`` and ``instances.json``.
+        path: a folder in COCO's layout (``images/`` and ``instances.json``), YOLO's (``images/``,
+            ``labels/`` and a YAML of names) or Pascal VOC's (``JPEGImages/`` and
+            ``Annotations/``); or straight the JSON, the YAML, or a list of images. Of several
+            splits ``val`` is read, else ``test``, else ``train``.
         limit: at most this many images, those with the lowest ids; None takes all.
 
     Raises:
-        DataError: a part is missing, the JSON is broken or inconsistent, or images that it
-            names are not there.
+        DataError: no layout fits, labels are broken or inconsistent, images that they name are
+            not there, can't be read or have another size than was annotated.
     """
-    annotations, folder = path / "instances.json", path / "images"
-    if not path.is_dir() or not annotations.is_file() or not folder.is_dir():
-        raise DataError(
-            f"{path} is not a dataset: {_missing_part(path)}",
-            remedy="name a folder that holds images/ and instances.json (COCO)",
-        )
-    coco = read_coco(annotations)
-    chosen = sorted(coco.images, key=lambda image: image.image_id)[:limit]
-    if not chosen:
-        raise DataError(f"{annotations} lists no images", remedy="name a dataset with images")
-    _refuse_missing(annotations, folder, chosen)
-    return Dataset(path, _items(coco, chosen, folder), _by_id(coco.categories), annotations)
-
-
-def _missing_part(path: Path) -> str:
-    if not path.exists():
-        return "it does not exist"
-    if not path.is_dir():
-        return "it is not a folder"
-    return "it has no " + (
-        "images folder" if (path / "instances.json").is_file() else "instances.json"
+    found, *others = find_layouts(path)
+    annotated = _READERS[found.layout](found.source, limit=limit)
+    tally = Tally()
+    items = tuple(_item(labels, tally) for labels in annotated.images)
+    return Dataset(
+        root=path,
+        items=items,
+        categories=annotated.categories,
+        source=annotated.source,
+        layout=annotated.layout,
+        numbered=annotated.numbered,
+        notes=(*_choice(found, others), *annotated.notes, *tally.notes()),
     )
 
 
-def _refuse_missing(annotations: Path, folder: Path, images: Sequence[CocoImage]) -> None:
-    missing = [image.file_name for image in images if not (folder / image.file_name).is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(images)} images that {annotations} names are not in "
-            f"{folder}, the first is {missing[0]!r}",
-            remedy="put the images there, or take their entries out of the JSON",
-        )
+def _choice(found: Found, others: list[Found]) -> list[str]:
+    return [
+        f"{found.source} is read as {found.layout}; it could be {other.layout} as well "
+        f"({_direct(other)})"
+        for other in others
+    ]
 
 
-def _items(coco: CocoFile, images: Sequence[CocoImage], folder: Path) -> tuple[DatasetItem, ...]:
-    by_image: dict[int, list[CocoBox]] = defaultdict(list)
-    for box in coco.boxes:
-        by_image[box.image_id].append(box)
-    return tuple(_item(image, by_image[image.image_id], folder) for image in images)
+def _direct(other: Found) -> str:
+    """Return the path that is read as this layout only."""
+    if other.source.is_file():
+        return str(other.source)
+    inner = {yolo_txt.LAYOUT: "labels", voc.LAYOUT: "Annotations"}[other.layout]
+    return str(other.source / inner)
 
 
-def _item(image: CocoImage, boxes: Sequence[CocoBox], folder: Path) -> DatasetItem:
-    path = folder / image.file_name
-    width, height = image.width, image.height
-    if not (width and height):
-        width, height = read_size(path)
-    corners = np.array([box.box for box in boxes], np.float64).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
+def _item(labels: Labels, tally: Tally) -> DatasetItem:
+    header = read_shape(labels.path)
+    width, height = header.shown
+    if labels.size is not None and labels.size != (width, height):
+        raise _other_size(labels, labels.size, header)
+    tally.unsized += labels.size is None and not labels.relative
+    boxes, kept = fit_boxes(labels, (width, height), tally)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    if labels.areas is not None:
+        areas = np.array(labels.areas, np.float64)[kept]
     return DatasetItem(
-        image_id=image.image_id,
-        path=path,
+        image_id=labels.image_id,
+        path=labels.path,
         width=width,
         height=height,
-        boxes=corners.astype(np.float32),
-        category_ids=np.array([box.category_id for box in boxes], np.int64),
-        iscrowd=np.array([box.iscrowd for box in boxes], np.bool_),
-        areas=np.array([box.area for box in boxes], np.float32),
+        boxes=boxes.astype(np.float32),
+        category_ids=np.array(labels.category_ids, np.int64)[kept],
+        iscrowd=np.array(labels.iscrowd, np.bool_)[kept],
+        areas=areas.astype(np.float32),
     )
 
 
-def _by_id(categories: dict[int, str]) -> dict[int, str]:
-    return dict(sorted(categories.items()))
-
-
-def map_classes(
-    class_names: Sequence[str], dataset: Dataset, *, background: int | None = None
-) -> dict[int, int]:
-    """Return the model's class index -> category id; ``background`` is no object's class.
-
-    By name where every category, or every class, finds its partner (case and punctuation do
-    not count); else, for a model of 91 classes, the index is the category id; else by count
-    in the order of the ids.
-
-    Raises:
-        DataError: none of the three fits, naming what did not match.
-    """
-    categories = _by_id(dataset.categories)
-    named = _by_name(class_names, categories)
-    if named and len(named) in (len(categories), len(class_names)):
-        return named
-    if len(class_names) == _COCO91 and all(0 < key < _COCO91 for key in categories):
-        return {key: key for key in categories}
-    objects = [index for index in range(len(class_names)) if index != background]
-    if len(objects) == len(categories):
-        return dict(zip(objects, categories, strict=True))
-    strangers = [name for key, name in categories.items() if key not in named.values()]
-    raise DataError(
-        f"the model's {len(class_names)} classes do not fit the {len(categories)} categories of "
-        f"{dataset.annotations_json}: no class is called {', '.join(map(repr, strangers[:3]))}",
-        remedy="give the model's classes with --spec, named as in the dataset's categories",
+def _other_size(labels: Labels, size: tuple[int, int], header: Header) -> DataError:
+    shown = " x ".join(map(str, header.shown))
+    problem = f"{labels.path} is {shown} pixels, but its labels are for {size[0]} x {size[1]}"
+    if size == (header.width, header.height):
+        return DataError(
+            f"{problem}: they ignore its EXIF orientation ({header.orientation})",
+            remedy="take the orientation out of the EXIF data, or label the upright image",
+        )
+    return DataError(
+        problem, remedy="put the image that was labelled there, or correct the annotations"
     )
-
-
-def _by_name(class_names: Sequence[str], categories: dict[int, str]) -> dict[int, int]:
-    """Pair equal names; a name that stands twice on either side pairs nothing."""
-    ids: dict[str, list[int]] = defaultdict(list)
-    classes: dict[str, list[int]] = defaultdict(list)
-    for category_id, name in categories.items():
-        ids[_plain(name)].append(category_id)
-    for class_id, name in enumerate(class_names):
-        classes[_plain(name)].append(class_id)
-    return {
-        found[0]: ids[name][0]
-        for name, found in classes.items()
-        if len(found) == 1 and len(ids.get(name, ())) == 1
-    }
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", name.casefold()).strip()

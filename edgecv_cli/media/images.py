@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,68 +13,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import DataError
+from edgecv_cli.media import tiff
 from edgecv_cli.media.headers import Header, read_header
 from edgecv_cli.media.opencv import opencv
+from edgecv_cli.media.unlabelled import find_images
 
 Image = NDArray[np.uint8]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 200_000_000  # 600 MB once decoded to BGR
 MAX_BYTES = 512 * 1024**2
+_JPEG_HEAD = 256 * 1024  # holds a JPEG's frame header, unless there are several large profiles
 
 
 def read_image(path: Path) -> Image:
     """Return the image as BGR uint8 [H, W, 3], turned the way its EXIF orientation says.
 
-    Grey becomes three equal channels, alpha is dropped, 16 bits per channel become 8.
+    Grey and 1-bit become three equal channels, palettes their colours; alpha is dropped, so
+    that colours are as stored; of 16 bits per channel the upper 8 stay; CMYK becomes RGB
+    without a colour profile, taken as inverted in JPEG, which is how all such files are written;
+    of several pages or frames the first is read.
 
     Raises:
         DataError: not a file, not an image, broken, or more than 200 megapixels.
     """
     data = _read_bytes(path)
-    check_header(path, read_header(data))
-    return _decode(path, data)
+    header = check_header(path, read_header(data))
+    # OpenCV's TIFF reader turns the pixels whatever it is asked.
+    return _decode(path, data) if header.format == "TIFF" else _turn(_decode(path, data), header)
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) in pixels as stored, without decoding.
+    """Return (width, height) in pixels of what :func:`read_image` gives, without decoding.
 
     Raises:
-        DataError: as for :func:`read_image`.
+        DataError: as for :func:`read_image`, but a JPEG that ends early goes unnoticed.
     """
-    header = check_header(path, read_header(_read_bytes(path)))
-    return header.width, header.height
+    return read_shape(path).shown
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder by their suffix, sorted by name.
-
-    Raises:
-        DataError: the folder is missing, unreadable, or holds no image.
-    """
-    found = [path for path in list_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not found:
-        raise DataError(
-            f"{folder} holds no images",
-            remedy=f"name a folder that holds {', '.join(sorted(IMAGE_SUFFIXES))} files",
-        )
-    return found
+def read_shape(path: Path) -> Header:
+    """Return an image's size and orientation from its header; as :func:`read_size`."""
+    header = read_header(_head(path))
+    if header is not None and header.format == "JPEG":
+        return check_header(path, replace(header, flaw=None))
+    return check_header(path, read_header(_read_bytes(path)))
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Return the plain files of a folder, hidden ones left out, sorted by name.
-
-    Raises:
-        DataError: the folder is missing or unreadable.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(
-            f"folder {folder} can't be read: {error.strerror}",
-            remedy="name a folder that exists and that you may read",
-        ) from error
-    return [path for path in entries if not path.name.startswith(".") and path.is_file()]
+def _head(path: Path) -> bytes:
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(_JPEG_HEAD)
+    return b""
 
 
 @dataclass(frozen=True)
@@ -81,12 +72,14 @@ class ImageFolder:
     """Images without annotations, as calibration takes them.
 
     Attributes:
-        root: the folder that was named.
+        root: what was named.
         paths: the image files, sorted by name.
+        notes: how they were chosen, for the user to see.
     """
 
     root: Path
     paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -95,18 +88,18 @@ class ImageFolder:
 
 
 def open_images(path: Path, limit: int | None = None) -> ImageFolder:
-    """Open a folder of images, or a dataset folder whose ``images/`` holds them.
+    """Open a folder of images, or a dataset of any layout for its images alone.
 
     Args:
-        path: the folder.
+        path: a folder of images, or whatever :func:`edgecv_cli.media.dataset.open_dataset` takes;
+            of several splits ``train`` is taken.
         limit: at most this many images, the first by name; None takes all.
 
     Raises:
         DataError: no folder, or no images in it.
     """
-    inner = path / "images"
-    paths = list_images(inner if inner.is_dir() else path)
-    return ImageFolder(path, tuple(paths[:limit]))
+    paths, notes = find_images(path)
+    return ImageFolder(path, tuple(paths[:limit]), notes)
 
 
 def digest_files(paths: Sequence[Path], *, seed: bytes = b"") -> str:
@@ -169,14 +162,28 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decode(path: Path, data: bytes) -> Image:
     cv2 = opencv()
+    if data[:2] in (b"II", b"MM"):
+        data = tiff.keep_colours(data)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # WebP's it would not see
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise _undecodable(path, "the decoder refused it") from error
     if image is None:
         raise _undecodable(path, "its pixel data is broken")
     decoded: Image = image
     return decoded
+
+
+def _turn(image: Image, header: Header) -> Image:
+    """Turn stored pixels upright; the orientations are those of EXIF (CIPA DC-008, 4.6.4)."""
+    if header.orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if header.orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if header.orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def _undecodable(path: Path, why: str) -> DataError:

@@ -51,6 +51,8 @@ def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
     began = context.clock()
     busy = busy_warning()
     dataset = open_dataset(config.data, limit=config.limit) if config.data else None
+    for note in dataset.notes if dataset else ():
+        context.progress.note(note)
     specs = {path: _spec(path, config, required=dataset is not None) for path in config.models}
     rows = _rows(config, specs)
     result = time_rows(

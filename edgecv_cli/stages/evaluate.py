@@ -79,6 +79,8 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
     with reporting(config.report, force=config.force, inputs=inputs) as draft:
         artifact = Artifact.open(config.model)
         dataset = open_dataset(config.data, limit=config.limit)
+        for note in dataset.notes:
+            context.progress.note(note)
         warned = misfit(artifact)
         if warned:
             context.progress.note(f"warning: {warned}")

@@ -143,6 +143,9 @@ class _Job:
         images = None
         if config.calibration is not None:
             images = open_images(config.calibration, config.images)
+        for opened in (data, images):
+            for note in opened.notes if opened else ():
+                context.progress.note(note)
         topology = read_topology(artifact, input_size)
         return cls(
             config,

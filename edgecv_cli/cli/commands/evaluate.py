@@ -23,11 +23,14 @@ COMMAND = Command(
     config=EvaluateConfig,
     execute=execute,
     help=(
-        "Measure the accuracy of MODEL (COCO mAP) on labelled images: a folder that holds images/ "
-        "and instances.json. Post-processing is the same for every model, whatever it carries."
+        "Measure the accuracy of MODEL (COCO mAP) on labelled images: a folder in COCO's layout "
+        "(images/ and instances.json), YOLO's (images/, labels/ and data.yaml) or Pascal VOC's "
+        "(JPEGImages/ and Annotations/), or straight its JSON, YAML or list of images. "
+        "Post-processing is the same for every model, whatever it carries."
     ),
     examples=(
         "edgecv evaluate yolox.onnx --data coco/",
+        "edgecv evaluate yolov8n.onnx --data yolo/data.yaml",
         "edgecv evaluate int8.onnx --data coco/ --limit 100 --json",
     ),
 )

@@ -26,7 +26,8 @@ from edgecv_cli.measure.agreement import agreement
 from edgecv_cli.measure.latency import compare_speed
 from edgecv_cli.measure.latency_result import SpeedResult
 from edgecv_cli.measure.self_map import look
-from edgecv_cli.media.dataset import Dataset, map_classes
+from edgecv_cli.media.class_map import map_classes
+from edgecv_cli.media.dataset import Dataset
 
 
 class DropLimit(Protocol):

@@ -8,7 +8,8 @@ import numpy as np
 
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.detector.spec import DetectorSpec
-from edgecv_cli.media.dataset import Dataset, DatasetItem, map_classes
+from edgecv_cli.media.class_map import map_classes
+from edgecv_cli.media.dataset import Dataset, DatasetItem
 
 
 def labels_of(

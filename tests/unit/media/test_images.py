@@ -12,11 +12,11 @@ from clips import picture, with_orientation, write_picture
 
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.images import (
-    list_images,
     open_images,
     read_image,
     read_size,
 )
+from edgecv_cli.media.listing import list_images
 
 
 def test_reads_bgr(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     turned = read_image(path)
     assert turned.shape == (40, 30, 3)
     assert np.array_equal(turned, np.rot90(upright, -1))
-    assert read_size(path) == (40, 30)
+    assert read_size(path) == (30, 40)
 
 
 def test_names_of_any_letters(tmp_path: Path) -> None:

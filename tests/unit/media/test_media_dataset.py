@@ -12,7 +12,8 @@ import pytest
 from clips import picture, write_picture
 
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.media.dataset import Dataset, map_classes, open_dataset
+from edgecv_cli.media.class_map import map_classes
+from edgecv_cli.media.dataset import Dataset, open_dataset
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -141,13 +142,15 @@ def test_json_size_limit(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_dataset(tmp_path / "none")
-    with pytest.raises(DataError, match=r"has no instances\.json"):
+    with pytest.raises(DataError, match=r"holds no labels .*instances\.json.*data\.yaml.*JPEGIm"):
         open_dataset(tmp_path)
+    with pytest.raises(DataError, match="images but no labels"):
+        open_dataset(write_picture(tmp_path / "images" / "a.png").parent)
+    with pytest.raises(DataError, match="neither a folder nor"):
+        open_dataset(write_picture(tmp_path / "a.png"))
     (tmp_path / "instances.json").write_text("{}")
-    with pytest.raises(DataError, match="has no images folder"):
+    with pytest.raises(DataError, match="no list 'images'"):
         open_dataset(tmp_path)
-    with pytest.raises(DataError, match="not a folder"):
-        open_dataset(tmp_path / "instances.json")
 
 
 def test_unreadable_json(tmp_path: Path) -> None:
