@@ -129,10 +129,10 @@ def _lose(model: onnx.ModelProto, rng: random.Random) -> None:
         node.ClearField("attribute")
 
 
-_BYTES: tuple[Callable[[bytearray, random.Random], None], ...] = (
+BYTES: tuple[Callable[[bytearray, random.Random], None], ...] = (
     _flip_bytes, _flip_in_nodes, _cut, _repeat,
 )  # fmt: skip
-_FIELDS: tuple[Callable[[onnx.ModelProto, random.Random], None], ...] = (
+FIELDS: tuple[Callable[[onnx.ModelProto, random.Random], None], ...] = (
     _stored_shape, _stored_numbers, _type, _attribute, _number, _operator, _wire, _interface,
     _versions, _lose,
 )  # fmt: skip
@@ -145,10 +145,10 @@ def mutated(seed: int) -> bytes:
     model.CopyFrom(_bases()[(seed // 2) % len(_bases())])
     if seed % 2:
         for _ in range(rng.randrange(1, 3)):
-            rng.choice(_FIELDS)(model, rng)
+            rng.choice(FIELDS)(model, rng)
         return model.SerializeToString()
     data = bytearray(model.SerializeToString())
-    rng.choice(_BYTES)(data, rng)
+    rng.choice(BYTES)(data, rng)
     return bytes(data)
 
 
