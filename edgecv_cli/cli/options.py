@@ -33,6 +33,7 @@ def _parameter(config: type[Config], name: str, info: FieldInfo) -> inspect.Para
     many = Ellipsis in get_args(kind)
     scalar = _plain(get_args(kind)[0]) if many else kind
     choices = [str(choice) for choice in get_args(scalar)] if get_origin(scalar) is Literal else []
+    completed = choices or list(flag.suggest)
     metavar = flag.metavar or "|".join(choices) or _METAVARS.get(scalar, "TEXT")
     said = info.description or ""
     if len(metavar) > _LONGEST_METAVAR:
@@ -49,7 +50,7 @@ def _parameter(config: type[Config], name: str, info: FieldInfo) -> inspect.Para
             metavar=None if scalar is bool else metavar,
             show_default=False,
             rich_help_panel=flag.panel,
-            autocompletion=(lambda: choices) if choices else None,
+            autocompletion=(lambda: completed) if completed else None,
         )
     given: Any = bool if scalar is bool else list[str] if many else str
     kind_of = inspect.Parameter.KEYWORD_ONLY

@@ -43,6 +43,7 @@ class Flag:
         positional: whether it is an argument, not an option.
         metavar: placeholder in the help.
         panel: heading in the help that it stands under.
+        suggest: values that shells complete, where others are taken too.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class Flag:
         positional: bool = False,
         metavar: str | None = None,
         panel: str | None = None,
+        suggest: tuple[str, ...] = (),
     ) -> None:
         self.names = names
         self.positional = positional
         self.metavar = metavar
         self.panel = panel
+        self.suggest = suggest
 
 
 ArtifactPath = Annotated[Path, Input("artifact")]

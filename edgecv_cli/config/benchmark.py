@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
-from edgecv_cli.config.common import ImageSize
+from edgecv_cli.config.common import ENGINES, ImageSize
 from edgecv_cli.core.errors import UsageError
 
 
@@ -17,11 +17,12 @@ class BenchmarkConfig(CommonConfig):
     models: Annotated[tuple[ArtifactPath, ...], Flag(positional=True, metavar="MODEL...")] = Field(
         min_length=1, description="Models to time side by side."
     )
-    engine: Annotated[tuple[str, ...], Flag(metavar="NAME[:DEVICE]")] = Field(
+    engine: Annotated[tuple[str, ...], Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
         ("onnxruntime",), min_length=1, description="Engine to time them on; may be repeated."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
-        None, description="Labelled images: each row's mAP is measured too."
+        None,
+        description="Labelled images (COCO, YOLO txt, Pascal VOC): each row's mAP is measured too.",
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(
         None, ge=1, description="Images of --data to use. Default: all."

@@ -14,6 +14,9 @@ from edgecv_cli.config.base import OutputPath
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
 Prefer = Literal["accuracy", "balanced", "speed"]
 
+ENGINES = ("onnxruntime",)
+"""The engines that edgecv runs models on, for shells to complete; runtime/ has them."""
+
 _SIZE = re.compile(r"(\d{1,9})[xX×](\d{1,9})")
 _DROP = re.compile(r"(\d+(?:\.\d+)?)\s*(%|pt)")
 

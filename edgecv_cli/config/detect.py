@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input, OutputPath
-from edgecv_cli.config.common import ImageSize
+from edgecv_cli.config.common import ENGINES, ImageSize
 from edgecv_cli.core.errors import UsageError
 
 Save = Literal["image", "video", "json", "coco", "csv", "yolo"]
@@ -56,7 +56,7 @@ class DetectConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."
     )
-    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]")] = Field(
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."
     )
     force: bool = Field(False, description="Overwrite files in an existing output folder.")

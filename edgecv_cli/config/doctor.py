@@ -16,7 +16,7 @@ ENGINES = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx", "litert", "cor
 class DoctorConfig(CommonConfig):
     """Options of doctor; spec, threads and seed are taken as everywhere, and change nothing."""
 
-    require: Annotated[tuple[str, ...], Flag(metavar="NAME[:DEVICE]")] = Field(
+    require: Annotated[tuple[str, ...], Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
         (),
         description="Engine that has to work here, or the exit code is 1; may be repeated. "
         f"One of: {', '.join(ENGINES)}.",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
-from edgecv_cli.config.common import ImageSize, ReportPath
+from edgecv_cli.config.common import ENGINES, ImageSize, ReportPath
 
 
 class EvaluateConfig(CommonConfig):
@@ -17,9 +17,9 @@ class EvaluateConfig(CommonConfig):
         description="Detector to evaluate."
     )
     data: Annotated[DatasetPath, Flag(metavar="DIR")] = Field(
-        description="Labelled images (images/ and instances.json)."
+        description="Labelled images: a folder in COCO, YOLO txt or Pascal VOC layout."
     )
-    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]")] = Field(
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine that runs the model."
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(

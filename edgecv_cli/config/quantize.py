@@ -15,7 +15,15 @@ from edgecv_cli.config.base import (
     ImagesPath,
     OutputPath,
 )
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, ReportPath, Target
+from edgecv_cli.config.common import (
+    ENGINES,
+    DropGate,
+    ImageSize,
+    MaxDrop,
+    Prefer,
+    ReportPath,
+    Target,
+)
 from edgecv_cli.core.errors import UsageError
 
 Placement = Literal[
@@ -45,7 +53,7 @@ class QuantizeConfig(CommonConfig):
         None, description="Images to calibrate on; no labels needed. Not needed with --plan."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
-        None, description="Labelled images (images/ and instances.json) for the accuracy gate."
+        None, description="Labelled images (COCO, YOLO txt or Pascal VOC) for the accuracy gate."
     )
     images: Annotated[int, Flag(metavar="N")] = Field(
         128, ge=1, le=100_000, description="Calibration images to use."
@@ -88,9 +96,9 @@ class QuantizeConfig(CommonConfig):
     save_plan: Annotated[OutputPath | None, Flag(metavar="FILE.json", panel="How to quantize")] = (
         Field(None, description="Save what was decided, to replay with --plan.")
     )
-    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", panel="How to quantize")] = Field(
-        "onnxruntime", min_length=1, description="Engine to measure with."
-    )
+    engine: Annotated[
+        str, Flag(metavar="NAME[:DEVICE]", panel="How to quantize", suggest=ENGINES)
+    ] = Field("onnxruntime", min_length=1, description="Engine to measure with.")
     speed_seconds: Annotated[float, Flag(metavar="S", panel="How to quantize")] = Field(
         6.0, gt=0, le=3600, description="Time spent on measuring the speed of each pair."
     )
@@ -126,7 +134,7 @@ class QuantizeConfig(CommonConfig):
         if self.max_drop is not None and self.data is None:
             raise UsageError(
                 "--max-drop needs labelled images to measure the drop on",
-                remedy="add --data DIR (images/ and instances.json), or use --min-agreement",
+                remedy="add --data DIR (labelled images), or use --min-agreement",
             )
         if self.calibration is None and self.plan is None:
             raise UsageError(
