@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecv_cli.core.boxes import FloatArray
 
+_HALVINGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _USUAL = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (16,), (8,), (32,))
 
 
@@ -38,14 +39,26 @@ def grid(size: tuple[int, int], strides: Sequence[int]) -> tuple[FloatArray, Flo
 
 def head_strides(heads: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> dict[str, int]:
     """Return the stride of every head that is a map [1, C, h, w] of an input of ``size``."""
-    strides = {}
-    for name, shape in heads.items():
-        if len(shape) != 4 or min(shape[2:]) < 1:
-            continue
-        for stride in {round(size[0] / shape[2]), round(size[1] / shape[3])} - {0}:
-            if shape[2:] == (-(-size[0] // stride), -(-size[1] // stride)):
-                strides[name] = stride
-    return strides
+    found = {
+        name: map_stride((shape[2], shape[3]), size)
+        for name, shape in heads.items()
+        if len(shape) == 4
+    }
+    return {name: stride for name, stride in found.items() if stride is not None}
+
+
+def map_stride(cells: tuple[int, int], size: tuple[int, int]) -> int | None:
+    """Return the stride that makes so many [rows, columns] of an input of ``size``, or None.
+
+    Several can, where maps are small: networks halve, so a power of two is believed first.
+    """
+    if min(cells) < 1:
+        return None
+    rounded = [round(side / count) for side, count in zip(size, cells, strict=True)]
+    for stride in (*_HALVINGS, *rounded):
+        if stride and cells == (-(-size[0] // stride), -(-size[1] // stride)):
+            return stride
+    return None
 
 
 def matching_strides(
