@@ -116,7 +116,7 @@ class Command(Generic[C]):
             for name in ("json", "verbose"):
                 options.pop(name)  # read by Streams before parsing, so that errors heed them too
             config = self._configured(options.pop("config"), options)
-            session = Session(ctx.obj, quiet=quiet, seed=getattr(config, "seed", 0))
+            session = Session(ctx.obj, quiet=quiet, seed=getattr(config, "seed", None) or 0)
             with interruptible(session.context.cancel, session.context.progress):
                 self.execute(config, session)
 

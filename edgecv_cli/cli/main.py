@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
+    "run": ("edgecv_cli.cli.commands.run", "Do the steps of a pipeline, and resume them."),
     "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
     "doctor": ("edgecv_cli.cli.commands.doctor", "What this machine has and lacks."),
 }
@@ -97,6 +99,9 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 def main() -> None:
     """Entry point of the ``edgecv`` command."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    if "_EDGECV_COMPLETE" in os.environ:
+        # Typer would load Rich, slowly, and have it take "[default: 3]" for markup.
+        sys.modules["rich"] = cast("Any", None)
     if not sys.warnoptions and "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")  # they are for developers; notes are for users
     sys.exit(run(sys.argv[1:]))

@@ -24,6 +24,7 @@ RESULTS: dict[str, str] = {
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
     "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
     "detect": "edgecv_cli.stages.detect_result:DetectSummary",
+    "run": "edgecv_cli.pipeline.run_result:RunResult",
     "doctor": "edgecv_cli.stages.doctor:DoctorResult",
 }
 """Command name to ``module:class`` of what ``--json`` prints (detect: under ``summary``)."""

@@ -1,0 +1,53 @@
+"""The main figures of a stage's result in one line."""
+
+from __future__ import annotations
+
+from edgecv_cli.core.result import Result
+from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.detect_result import DetectSummary
+from edgecv_cli.stages.evaluate import EvaluateResult
+from edgecv_cli.stages.inspect import InspectResult
+from edgecv_cli.stages.quantize_result import QuantizeResult
+
+
+def headline(result: Result) -> str | None:
+    """Return one line of figures; None for a stage that has none to show."""
+    match result:
+        case InspectResult():
+            return _inspect(result)
+        case EvaluateResult():
+            return f"mAP {result.map:.3f}, mAP50 {result.map50:.3f} on {result.images} images"
+        case QuantizeResult():
+            return _quantize(result)
+        case BenchmarkResult():
+            return _benchmark(result)
+        case DetectSummary():
+            return f"{result.detections} objects in {result.frames} frames"
+    return None
+
+
+def _inspect(result: InspectResult) -> str:
+    family = result.detector.family if result.detector else "no detector"
+    return f"{family}, {result.precision}, {result.size_bytes / 1e6:.2f} MB"
+
+
+def _quantize(result: QuantizeResult) -> str:
+    said = [result.precision]
+    if result.drop is not None:
+        said.append(f"mAP {-result.drop.points:+.2f} points")
+    if result.agreement is not None:
+        said.append(f"agreement {result.agreement:.3f}")
+    if result.speedup is not None:
+        said.append(f"{result.speedup:.2f} x as fast")
+    if result.size_ratio is not None:
+        said.append(f"{result.size_ratio:.1f} x smaller")
+    return ", ".join(said)
+
+
+def _benchmark(result: BenchmarkResult) -> str:
+    times = [f"{run.p50_ms:.1f}" for run in result.runs if run.p50_ms is not None]
+    said = [f"p50 {' / '.join(times)} ms"] if times else ["nothing could be timed"]
+    said += [
+        f"{ratio.ratio:.2f} x ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in result.ratios
+    ]
+    return ", ".join(said)

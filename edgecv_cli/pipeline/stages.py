@@ -1,0 +1,64 @@
+"""The stages that a pipeline can be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgecv_cli.config.base import Config
+from edgecv_cli.config.benchmark import BenchmarkConfig
+from edgecv_cli.config.detect import DetectConfig
+from edgecv_cli.config.evaluate import EvaluateConfig
+from edgecv_cli.config.inspect import InspectConfig
+from edgecv_cli.config.quantize import QuantizeConfig
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.result import Result
+from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
+from edgecv_cli.stages.detect import run_detect
+from edgecv_cli.stages.detect_result import DetectSummary
+from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
+from edgecv_cli.stages.inspect import InspectResult, inspect
+from edgecv_cli.stages.quantize import quantize
+from edgecv_cli.stages.quantize_result import QuantizeResult
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of step.
+
+    Attributes:
+        name: how a pipeline calls it.
+        version: raised when the same inputs and settings give another answer; what an older
+            version left in the cache is then not used.
+        config: its settings.
+        result: what it reports.
+        run: does it.
+        gives: ``artifact``: a model at ``output``, which other steps take; ``result``: figures
+            alone; ``folder``: figures, and files in ``output`` where that is set.
+        takes: the field of ``config`` that holds the artifact or artifacts it looks at.
+        measured: whether its result holds for this machine alone.
+    """
+
+    name: str
+    version: int
+    config: type[Config]
+    result: type[Result]
+    run: Callable[[Any, Context], Result]
+    gives: Literal["artifact", "result", "folder"] = "result"
+    takes: Literal["model", "models"] = "model"
+    measured: bool = True
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether it looks at several artifacts at once."""
+        return self.takes == "models"
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("inspect", 1, InspectConfig, InspectResult, inspect, measured=False),
+    Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
+    Stage("quantize", 1, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
+    Stage("benchmark", 1, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
+    Stage("detect", 1, DetectConfig, DetectSummary, run_detect, gives="folder"),
+)
