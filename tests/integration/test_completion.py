@@ -106,5 +106,5 @@ def test_each_shell_has_a_script(shell):
 
 
 def test_completed_engines_are_those_that_there_are():
-    assert common.ENGINES == tuple(engine.name for engine in ENGINES)
-    assert doctor.ENGINES == tuple(ENGINE_DISTRIBUTIONS)
+    assert tuple(engine.name for engine in ENGINES) == common.ENGINES
+    assert tuple(ENGINE_DISTRIBUTIONS) == doctor.ENGINES
