@@ -11,15 +11,17 @@ import hashlib
 import math
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper
+from onnx import external_data_helper, numpy_helper
 
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.graph.claims import tensors, wrong_claim
 
 METADATA_PREFIX = "edgecv."
 _MAX_BYTES = 2 * 1024**3 - 1  # protobuf's own limit on one message
+_REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 _FOUR_BITS = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 _BESIDE = "put the data file beside the model, as a plain file, or export with weights inside"
 _EXPORT_AGAIN = "export the model again, or check that the file was copied whole"
@@ -40,7 +42,25 @@ def load_model(path: Path) -> onnx.ModelProto:
     claim = wrong_claim(model)
     if claim is not None:
         raise ModelError(f"'{path}': {claim}", remedy=_EXPORT_AGAIN)
+    _check_numbers(model, path)
     return model
+
+
+def _check_numbers(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse weights that are not numbers: nothing would be found, and nothing would say why.
+
+    Infinity is left alone: masks and limits are written with it.
+    """
+    for tensor in tensors(model.graph):
+        if tensor.data_type not in _REAL:
+            continue
+        broken = int(np.isnan(numpy_helper.to_array(tensor)).sum())
+        if broken:
+            raise ModelError(
+                f"'{path}': tensor '{tensor.name}' holds {broken} values that are not a number "
+                "(NaN)",
+                remedy="export the model again from a checkpoint whose training did not diverge",
+            )
 
 
 def serialize(model: onnx.ModelProto) -> bytes:

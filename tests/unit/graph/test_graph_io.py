@@ -300,3 +300,21 @@ def test_the_same_model_is_the_same_bytes(plain):
 
     assert serialize(again) == serialize(plain)
     assert serialize(models.yolov8(seed=1)) == serialize(models.yolov8(seed=1))
+
+
+def test_weights_that_are_no_numbers_are_refused_and_infinity_is_not(tmp_path):
+    model = models.yolov8()
+    kernel = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    values = numpy_helper.to_array(kernel).copy()
+    path = tmp_path / "model.onnx"
+
+    values.flat[3] = np.inf
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    path.write_bytes(model.SerializeToString())
+    load_model(path)
+
+    values.flat[3] = np.nan
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=f"'{kernel.name}' holds 1 values that are not a number"):
+        load_model(path)
