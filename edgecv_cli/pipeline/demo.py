@@ -24,8 +24,10 @@ from edgecv_cli.media.images import open_images
 from edgecv_cli.pipeline.demo_report import report_of
 from edgecv_cli.pipeline.demo_result import DemoResult, DemoSide
 from edgecv_cli.pipeline.stock import stock_quantize
-from edgecv_cli.report.html import render
+from edgecv_cli.report.blocks import Block
 from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
+from edgecv_cli.stages.compose.pictures import look_and_pair
+from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.detect import run_detect
 from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
 from edgecv_cli.stages.quantize import quantize
@@ -45,6 +47,7 @@ class _Paths:
     output: Path
     calibration: Path
     validation: Path
+    report: Path
 
     @property
     def original(self) -> Path:
@@ -62,10 +65,6 @@ class _Paths:
     def pictures(self) -> Path:
         return self.output / "pictures"
 
-    @property
-    def report(self) -> Path:
-        return self.output / "report.html"
-
 
 def demo(config: DemoConfig, context: Context) -> DemoResult:
     """Quantize the built-in detector, measure it beside the stock quantizer's, and detect.
@@ -78,6 +77,14 @@ def demo(config: DemoConfig, context: Context) -> DemoResult:
     """
     began = context.clock()
     paths = _prepare(config)
+    with reporting(paths.report, force=config.force, inputs=()) as draft:
+        result = _run(config, paths, context, began)
+        draft.write(report_of(result, _side_by_side(config, paths, context)))
+    return result
+
+
+def _run(config: DemoConfig, paths: _Paths, context: Context, began: int) -> DemoResult:
+    _original(config, paths)
     context.progress.note(f"1/5 quantize {MODEL}, calibrated on drawn scenes")
     made = _quantize(config, paths, context)
     context.progress.note("2/5 the same model through onnxruntime's stock quantize_static")
@@ -88,12 +95,7 @@ def demo(config: DemoConfig, context: Context) -> DemoResult:
     pictures = _detect(config, paths, context)
     context.progress.note("5/5 report")
     seconds = (context.clock() - began) / 1e9
-    result = _result(config, paths, made, compared, pictures, seconds=seconds)
-    with Publication(paths.report, force=config.force) as publication:
-        document = report_of(result, [paths.output / name for name in result.pictures])
-        publication.main.write_text(render(document), encoding="utf-8")
-        publication.commit()
-    return result
+    return _result(config, paths, made, compared, pictures, seconds=seconds)
 
 
 def _prepare(config: DemoConfig) -> _Paths:
@@ -105,18 +107,21 @@ def _prepare(config: DemoConfig) -> _Paths:
             f"folder '{output}' is not empty", remedy="add --force, or give --output another name"
         )
     cv2()  # a missing library is said before anything is written
-    model = resource("calibration_data", MODEL)
-    paths = _Paths(
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
+    return _Paths(
         output,
         resource("calibration_data", "calibration"),
         resource("calibration_data", "validation"),
+        config.report or output / "report.html",
     )
-    with writing(output):
-        output.mkdir(parents=True, exist_ok=True)
+
+
+def _original(config: DemoConfig, paths: _Paths) -> None:
+    model = resource("calibration_data", MODEL)
     with Publication(paths.original, force=config.force) as publication:
         shutil.copyfile(model, publication.main)
         publication.commit()
-    return paths
 
 
 def _quantize(config: DemoConfig, paths: _Paths, context: Context) -> QuantizeResult:
@@ -151,6 +156,7 @@ class _Compared:
     sides: dict[Path, DemoSide]
     ratios: dict[str, Ratio]
     images: int
+    objects: dict[str, int]
 
 
 def _compare(config: DemoConfig, paths: _Paths, context: Context) -> _Compared:
@@ -173,7 +179,7 @@ def _compare(config: DemoConfig, paths: _Paths, context: Context) -> _Compared:
         for model, run, accuracy in zip(models, timed.runs, accuracies, strict=True)
     }
     ratios = {ratio.b: ratio for ratio in timed.ratios}
-    return _Compared(timed, sides, ratios, accuracies[0].images)
+    return _Compared(timed, sides, ratios, accuracies[0].images, accuracies[0].objects)
 
 
 def _side(run: BenchRun, accuracy: EvaluateResult) -> DemoSide:
@@ -186,9 +192,11 @@ def _side(run: BenchRun, accuracy: EvaluateResult) -> DemoSide:
         map_low=accuracy.interval.low if accuracy.interval else None,
         map_high=accuracy.interval.high if accuracy.interval else None,
         map50=accuracy.map50,
+        per_class=accuracy.per_class,
         p50_ms=run.p50_ms,
         p95_ms=run.p95_ms,
         samples=run.samples,
+        distribution=run.distribution,
         peak_rss_bytes=run.peak_rss_bytes,
         size_bytes=run.size_bytes or Path(run.model).stat().st_size,
     )
@@ -209,6 +217,19 @@ def _detect(config: DemoConfig, paths: _Paths, context: Context) -> tuple[str, .
     )
     drawn = open_images(paths.pictures).paths
     return tuple(str(path.relative_to(paths.output)) for path in drawn)
+
+
+def _side_by_side(config: DemoConfig, paths: _Paths, context: Context) -> list[Block]:
+    original = Artifact.open(paths.original)
+    return look_and_pair(
+        (original, Artifact.open(paths.optimized)),
+        ("fp32", "int8"),
+        original.detector().spec,
+        open_images(paths.validation).paths,
+        context,
+        engine="onnxruntime",
+        threads=config.threads,
+    )
 
 
 def _result(
@@ -242,6 +263,11 @@ def _result(
         agreement=made.agreement,
         pays=ratio.low > 1.0,
         calibration_images=len(open_images(paths.calibration).paths),
+        layers=made.layers,
+        int8_macs_share=made.int8_macs_share,
+        provenance=made.provenance,
+        sha256=made.sha256,
+        objects=compared.objects,
         images=compared.images,
         threads=compared.timed.runs[0].threads,
         rounds=compared.timed.rounds,

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from edgecv_cli.pipeline.demo_result import DemoResult, DemoSide
 from edgecv_cli.report.blocks import (
-    Bar,
-    Bars,
     Block,
+    Callout,
     Document,
     Figure,
     Figures,
     Heading,
-    Images,
     Paragraph,
-    Picture,
     Table,
 )
+from edgecv_cli.stages.compose.accuracy import class_changes
+from edgecv_cli.stages.compose.latency import Timed, latency_blocks
+from edgecv_cli.stages.compose.layers import layer_blocks
+from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks, warning_blocks
+from edgecv_cli.stages.compose.writing import between, fixed, megabytes, percent, speed_shown
 
-_ROWS = ("fp32, as it came", "stock quantize_static", "edgecv quantize")
+_NAMES = ("fp32", "stock int8", "edgecv int8")
 
 
 def verdict(result: DemoResult) -> str:
@@ -51,86 +52,75 @@ def how_made(result: DemoResult) -> str:
     )
 
 
-def report_of(result: DemoResult, pictures: Sequence[Path]) -> Document:
-    """Return the report; ``pictures`` are the annotated JPEG files."""
+def report_of(result: DemoResult, pictures: Sequence[Block]) -> Document:
+    """Return the report; ``pictures`` is what :func:`look_and_pair` made."""
     sides = _sides(result)
     blocks: list[Block] = [
-        Paragraph(verdict(result)),
+        _callout(result),
         _figures(result),
         Heading("Before and after"),
-        _table(result, sides),
-        Bars(
-            "Median latency, ms",
-            tuple(Bar(name, side.p50_ms, f"{side.p50_ms:.2f} ms") for name, side in sides),
+        _table(sides),
+        Paragraph(f"{how_made(result)} Recipe: {result.recipe}.", muted=True),
+        *warning_blocks(result.warnings),
+        Heading("Latency"),
+        *latency_blocks(
+            [Timed(name, side.p50_ms, side.p95_ms, side.distribution) for name, side in sides],
+            f"{result.rounds} interleaved rounds, each model in its own process.",
         ),
-        Bars(
-            "mAP50-95",
-            tuple(Bar(name, max(side.map, 0.0), f"{side.map:.3f}") for name, side in sides),
+        Heading("Accuracy by class"),
+        *class_changes(
+            result.baseline.per_class, result.optimized.per_class, result.objects, ("fp32", "int8")
         ),
-        Paragraph(f"Recipe: {result.recipe}.", muted=True),
-        Paragraph(how_made(result), muted=True),
+        Heading("The same scenes, before and after"),
+        *pictures,
     ]
-    blocks += [Paragraph(f"Warning: {text}", muted=True) for text in result.warnings]
-    blocks += [Heading("What the int8 detector finds"), Images(_pictures(pictures))]
+    if result.layers is not None:
+        blocks += layer_blocks(result.layers, result.int8_macs_share)
+    blocks += lineage_blocks(result.provenance, name=result.models[1], sha256=result.sha256)
+    blocks += machine_blocks(result.machine, result.edgecv)
     return Document("edgecv demo", "The built-in detector of industrial parts", tuple(blocks))
+
+
+def _callout(result: DemoResult) -> Callout:
+    word = "It pays here:" if result.pays else "Not shown to pay here:"
+    return Callout(word, verdict(result), "good" if result.pays else "plain")
 
 
 def _sides(result: DemoResult) -> list[tuple[str, DemoSide]]:
     sides = (result.baseline, result.stock, result.optimized)
-    return [(name, side) for name, side in zip(_ROWS, sides, strict=True) if side is not None]
+    return [(name, side) for name, side in zip(_NAMES, sides, strict=True) if side is not None]
 
 
 def _figures(result: DemoResult) -> Figures:
-    interval = result.speedup_interval
+    said, tone = speed_shown(result.speedup_interval)
+    speed = f"{said}: {between(result.speedup_interval, 2)}"
+    kept = f"{result.baseline.map:.3f} to {result.optimized.map:.3f} on {result.images} scenes"
+    sizes = f"{megabytes(result.baseline.size_bytes)} to {megabytes(result.optimized.size_bytes)}"
     return Figures(
         (
-            Figure(
-                f"{result.speedup:.2f} x",
-                "speed",
-                f"95 % interval {interval.low:.2f} to {interval.high:.2f}",
-                "good" if result.pays else "bad",
-            ),
-            Figure(f"{result.size_ratio:.1f} x", "smaller", "file size", "good"),
-            Figure(
-                f"{100 * (1 - result.drop.relative):.1f} %",
-                "of the mAP kept",
-                f"{result.baseline.map:.3f} to {result.optimized.map:.3f}",
-                "good",
-            ),
+            Figure(f"{result.speedup:.2f} x", "the speed of fp32", speed, tone),
+            Figure(f"{result.size_ratio:.2f} x", "smaller file", sizes),
+            Figure(percent(1 - result.drop.relative), "of the mAP kept", kept),
         )
     )
 
 
-def _table(result: DemoResult, sides: Sequence[tuple[str, DemoSide]]) -> Table:
-    header = ("", "mAP50-95", "mAP50", "p50 ms", "p95 ms", "peak RSS", "size")
-    rows = tuple(
-        (
-            name,
-            f"{side.map:.3f}",
-            f"{side.map50:.3f}",
-            f"{side.p50_ms:.2f}",
-            f"{side.p95_ms:.2f}",
-            "" if side.peak_rss_bytes is None else f"{side.peak_rss_bytes / 1e6:.0f} MB",
-            f"{side.size_bytes / 1e6:.2f} MB",
-        )
-        for name, side in sides
+def _table(sides: Sequence[tuple[str, DemoSide]]) -> Table:
+    every = [side for _, side in sides]
+    rows = (
+        ("mAP50-95", *(fixed(side.map) for side in every)),
+        ("95 % interval", *(_ends(side) for side in every)),
+        ("mAP50", *(fixed(side.map50) for side in every)),
+        ("p50", *(fixed(side.p50_ms, 2, " ms") for side in every)),
+        ("p95", *(fixed(side.p95_ms, 2, " ms") for side in every)),
+        ("peak memory", *(megabytes(side.peak_rss_bytes) for side in every)),
+        ("file", *(megabytes(side.size_bytes) for side in every)),
     )
-    return Table(
-        header,
-        rows,
-        numeric=frozenset(range(1, len(header))),
-        strong=frozenset({len(rows) - 1}),
-        caption=f"One run, {result.images} images, {result.rounds} interleaved rounds",
-    )
+    columns = frozenset(range(1, len(sides) + 1))
+    return Table(("", *(name for name, _ in sides)), rows, numeric=columns)
 
 
-def _pictures(paths: Sequence[Path]) -> tuple[Picture, ...]:
-    return tuple(
-        Picture(
-            path.read_bytes(),
-            "image/png" if path.suffix == ".png" else "image/jpeg",
-            path.name,
-            f"detections on {path.name}",
-        )
-        for path in paths
-    )
+def _ends(side: DemoSide) -> str:
+    if side.map_low is None or side.map_high is None:
+        return ""
+    return f"{side.map_low:.3f} to {side.map_high:.3f}"

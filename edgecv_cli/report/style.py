@@ -18,9 +18,9 @@ main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .35rem; letter-spacing: -.01em; }
 h2 { font-size: 1.3rem; margin: 2.8rem 0 .8rem; }
 h3 { font-size: 1.08rem; margin: 2rem 0 .5rem; } h4 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-h1, h2, h3, h4, p, b, small, figcaption, dd, th, td, .bar > span, .change > span {
+h1, h2, h3, h4, p, b, small, figcaption, dd, td, .bar > span, .change > span {
   overflow-wrap: anywhere; }
-thead th, .number { overflow-wrap: normal; }
+tbody th { overflow-wrap: break-word; } .number { overflow-wrap: normal; }
 p { margin: .6rem 0; max-width: 46rem; }
 .subtitle, .muted, figcaption, caption, dt { color: var(--soft); }
 .muted, .pair figcaption, .images figcaption, caption { font-size: .875rem; }
@@ -65,7 +65,7 @@ figure { margin: 0; }
   margin: .35rem 0; font-size: .9375rem; }
 .track { display: flex; align-items: center; gap: .6rem; min-width: 0; }
 .bar i, .change i { display: block; height: 1.1rem; border-radius: .2rem; min-width: 2px;
-  background: var(--plain); }
+  background: var(--accent); }
 .track i { width: calc((100% - 11rem) * var(--part)); flex: none; }
 .track i.good { background: var(--good); } .track i.bad { background: var(--bad); }
 .track span { font-variant-numeric: tabular-nums; font-size: .875rem; }
@@ -73,7 +73,7 @@ figure { margin: 0; }
   align-items: center; font-size: .9375rem; }
 .change i { height: .5rem; width: calc(100% * var(--part)); border-radius: .1rem; }
 .change i + i { margin-top: .12rem; }
-i.before { background: var(--plain); } i.after, .change i.after { background: var(--accent); }
+i.before, .change i.before { background: var(--plain); } i.after { background: var(--accent); }
 .said { font-variant-numeric: tabular-nums; }
 .said small { display: block; color: var(--soft); font-size: .8125rem; }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; font-size: .875rem;
@@ -107,8 +107,11 @@ img { display: block; width: 100%; height: auto; border-radius: .4rem;
   main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.5rem; } h2 { margin-top: 2.2rem; }
   th, td { padding: .45rem .55rem; }
   .bar { grid-template-columns: 1fr; margin: .7rem 0; }
-  .track i { width: calc((100% - 8rem) * var(--part)); }
-  .change { grid-template-columns: 1fr; margin: .9rem 0; }
+  .track i { width: calc((100% - 9.5rem) * var(--part)); }
+  .change { grid-template-columns: 1fr auto; margin: .8rem 0; }
+  .said { display: contents; } .two { order: 1; grid-column: 1 / -1; margin: .15rem 0; }
+  .said small { order: 2; grid-column: 1 / -1; }
+  table { font-size: .875rem; } tbody th { min-width: 5.2rem; }
   .facts div { grid-template-columns: 1fr; padding: .3rem 0; } dt { font-size: .8125rem; }
   .pair { grid-template-columns: 1fr; gap: .7rem; margin: 1.6rem 0; }
   .figures { grid-template-columns: repeat(2, 1fr); gap: .6rem; }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from edgecv_cli.report.blocks import Bar, Bars, Block, Change, Changes, Paragraph
 from edgecv_cli.stages.compose.writing import fixed, plural, signed
 
-_OPEN = 15
+_OPEN = 12
 _NOISE = (
     "A class with few objects moves by whole points through one detection: its count stands "
     "beside it."

@@ -36,7 +36,7 @@ def latency_blocks(timed: Sequence[Timed], how: str) -> list[Block]:
     )
     return [
         Histograms("Time of one inference", "ms", series),
-        Paragraph(f"{reading} {how}".strip(), muted=True),
+        Paragraph(f"{reading} How it was timed: {how}", muted=True),
     ]
 
 

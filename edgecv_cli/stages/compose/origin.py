@@ -21,7 +21,7 @@ def lineage_blocks(provenance: Sequence[Step], *, name: str, sha256: str | None)
         return []
     made = {parent for step in provenance[1:] for parent in step.parents}
     roots = [parent for parent in provenance[0].parents if parent not in made]
-    links = [Link("the file it began with", (("content", root),)) for root in roots]
+    links = [Link("the file it began with", (("the model", root),)) for root in roots]
     links += [Link(step.stage, _facts(step)) for step in provenance]
     links.append(Link(name, (("sha256 of the file", sha256),) if sha256 else ()))
     return [

@@ -86,7 +86,7 @@ def pair_blocks(
             for side in (before, after)
         )
         pairs.append((left, right))
-    shown = f"Left: {before.name}; right: {after.name}. Boxes from a score of {threshold:g}."
+    shown = f"Each image twice: {before.name}, then {after.name}. Boxes from score {threshold:g}."
     return [
         Paragraph(f"{shown} {_selection(len(chosen), len(paths), parting)}", muted=True),
         Pairs(tuple(pairs)),

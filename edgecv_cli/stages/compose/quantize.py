@@ -15,7 +15,6 @@ from edgecv_cli.report.blocks import (
     Heading,
     Paragraph,
     Table,
-    Tone,
 )
 from edgecv_cli.stages.compose.accuracy import class_changes
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
@@ -32,6 +31,7 @@ from edgecv_cli.stages.compose.writing import (
     relative_change,
     sentence,
     signed,
+    speed_shown,
 )
 from edgecv_cli.stages.quantize_result import CandidateRow, QuantizeResult, Side
 
@@ -56,8 +56,9 @@ def compose_quantize(result: QuantizeResult, pictures: Sequence[Block] = ()) -> 
         result: what the run reported.
         pictures: what :func:`pair_blocks` made of the same images, if they were looked at.
     """
-    blocks: list[Block] = [_verdict(result), *warning_blocks(result.warnings), *_figures(result)]
+    blocks: list[Block] = [_verdict(result), *_figures(result)]
     blocks += [Heading("Before and after"), *_before_after(result), _how_made(result)]
+    blocks += warning_blocks(result.warnings)
     if result.gates:
         blocks += [Heading("Gates", 3), Facts(_gates(result))]
     blocks += _latency(result)
@@ -116,11 +117,11 @@ def _figures(result: QuantizeResult) -> list[Block]:
 
 def _speed(speedup: float, result: QuantizeResult) -> Figure:
     interval = result.speedup_interval
-    shown = interval is not None and interval.low > 1
-    slower = interval is not None and interval.high < 1
-    label = "as fast: shown" if shown else "as fast: slower" if slower else "as fast: not shown"
-    tone: Tone = "good" if shown else "bad" if slower else "plain"
-    return Figure(f"{speedup:.2f} x", label, between(interval, 2), tone)
+    label = "the speed of the original"
+    if interval is None:
+        return Figure(f"{speedup:.2f} x", label)
+    said, tone = speed_shown(interval)
+    return Figure(f"{speedup:.2f} x", label, f"{said}: {between(interval, 2)}", tone)
 
 
 def _images(count: int | None) -> str:
@@ -133,7 +134,7 @@ def _before_after(result: QuantizeResult) -> list[Block]:
         return []
     rows = [
         ("mAP50-95", *_points(before.map, after.map)),
-        ("its 95 % interval", _ends(before), _ends(after), _drop_interval(result)),
+        ("95 % interval", _ends(before), _ends(after), _drop_interval(result)),
         ("mAP50", *_points(before.map50, after.map50)),
         ("p50", *_times(before.p50_ms, after.p50_ms)),
         ("p95", *_times(before.p95_ms, after.p95_ms)),
@@ -181,7 +182,7 @@ def _how_made(result: QuantizeResult) -> Paragraph:
         f"agreement on {_images(made.agreement_images)} of {made.agreement_source}"
         if result.agreement is not None
         else "",
-        _speed_made(result),
+        f"speed: {timed}" if (timed := _speed_made(result)) else "",
         f"{made.engine}, {plural(made.threads, 'thread')}, seed {made.seed}",
     ]
     return Paragraph(sentence(parts), muted=True)
@@ -191,7 +192,7 @@ def _speed_made(result: QuantizeResult) -> str:
     made = result.how
     if not made.speed_rounds:
         return ""
-    return f"speed: {made.speed_source}, {plural(made.speed_rounds, 'round')}"
+    return f"{made.speed_source}, {plural(made.speed_rounds, 'round')}"
 
 
 def _gates(result: QuantizeResult) -> tuple[tuple[str, str], ...]:

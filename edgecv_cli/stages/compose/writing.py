@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgecv_cli.core.result import Drop, Interval
+from edgecv_cli.report.blocks import Tone
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -16,7 +17,11 @@ def fixed(value: float | None, digits: int = 3, unit: str = "") -> str:
 
 def signed(value: float | None, digits: int = 1, unit: str = "") -> str:
     """Return a difference with its sign."""
-    return "" if value is None else f"{value:+.{digits}f}{unit}".replace("-", MINUS)
+    if value is None:
+        return ""
+    rounded = round(value, digits)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.{digits}f}{unit}"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -44,6 +49,15 @@ def between(interval: Interval | None, digits: int = 3) -> str:
     return f"{100 * interval.level:.0f} % interval {low} to {high}"
 
 
+def speed_shown(interval: Interval) -> tuple[str, Tone]:
+    """Say what an interval of speed-ups shows, and in which tone."""
+    if interval.low > 1:
+        return "faster", "good"
+    if interval.high < 1:
+        return "slower", "bad"
+    return "no difference is shown", "plain"
+
+
 def how(interval: Interval | None) -> str:
     """Say how an interval was made."""
     if interval is None:
@@ -65,4 +79,4 @@ def plural(count: int, noun: str) -> str:
 def sentence(parts: Iterable[str]) -> str:
     """Join what there is to say; empty parts say nothing."""
     said = "; ".join(part for part in parts if part)
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    return f"{said}." if said else ""
