@@ -47,6 +47,17 @@ class GridView:
             f"strides {strides} at {size[0]}x{size[1]}"
         )
 
+    def level_order(self) -> tuple[int, ...]:
+        """Return the strides in the order in which their heads' cells follow each other."""
+        starts = {
+            self.head_strides[head]: first
+            for head, (first, _) in (self.channels.columns if self.channels else {}).items()
+            if head in self.head_strides
+        }
+        if set(starts) != set(self.strides):
+            return self.strides
+        return tuple(sorted(self.strides, key=lambda stride: starts[stride]))
+
 
 def grid_views(facts: GraphFacts) -> Iterator[GridView]:
     """Yield every output, axis order and set of strides that fit each other."""

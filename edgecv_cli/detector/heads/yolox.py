@@ -100,7 +100,7 @@ class YoloX:
         self, view: GridView, channels: Channels, size: tuple[int, int]
     ) -> tuple[DetectorSpec, str] | None:
         if all(channels.kind(channel) == "linear" for channel in range(4)):
-            order = _level_order(view, channels)
+            order = view.level_order()
             words = (
                 "the first four channels are their layers' plain values (0 at rest, 8 and -8 "
                 f"with all heads there): raw boxes, levels in the order of strides "
@@ -144,18 +144,6 @@ class YoloX:
             evidence=evidence,
             assumed=assumed,
         )
-
-
-def _level_order(view: GridView, channels: Channels) -> tuple[int, ...]:
-    """Return the strides in the order in which their heads' cells follow each other."""
-    starts = {
-        view.head_strides[head]: first
-        for head, (first, _) in channels.columns.items()
-        if head in view.head_strides
-    }
-    if set(starts) != set(view.strides):
-        return view.strides
-    return tuple(sorted(view.strides, key=lambda stride: starts[stride]))
 
 
 def _score_words(channels: Channels, applied: bool) -> str:
