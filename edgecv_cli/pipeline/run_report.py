@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from edgecv_cli.core.result import Result
 from edgecv_cli.pipeline.run_result import RunResult
-from edgecv_cli.report.blocks import Block, Document, Facts, Heading, Paragraph, Table
+from edgecv_cli.report.blocks import Block, Document, Heading, Paragraph, Table, deeper
+from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks
+from edgecv_cli.stages.compose.step import compose_result
+from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
 def run_document(result: RunResult, results: Mapping[str, Result]) -> Document:
@@ -15,8 +19,22 @@ def run_document(result: RunResult, results: Mapping[str, Result]) -> Document:
     for step in result.steps:
         if step.id in results:
             blocks.append(Heading(f"{step.id}: {step.stage}"))
-            blocks += _blocks(results[step.id], step.summary)
+            blocks += [Paragraph(step.summary)] if step.summary else []
+            blocks += deeper(compose_result(results[step.id]))
+    blocks += _origin(results)
     return Document("edgecv run", result.pipeline, tuple(blocks))
+
+
+def _origin(results: Mapping[str, Result]) -> list[Block]:
+    """Return the longest history among the models that were made, and the machine."""
+    made = [r for r in results.values() if isinstance(r, QuantizeResult) and r.saved is not None]
+    blocks: list[Block] = []
+    if made:
+        last = max(made, key=lambda result: len(result.provenance))
+        name = Path(last.saved or "").name
+        blocks += lineage_blocks(last.provenance, name=name, sha256=last.sha256)
+    measured = [result for result in results.values() if result.machine is not None]
+    return blocks + (machine_blocks(measured[-1].machine, measured[-1].edgecv) if measured else [])
 
 
 def _table(result: RunResult) -> Table:
@@ -32,9 +50,3 @@ def _table(result: RunResult) -> Table:
         for step in result.steps
     )
     return Table(header, rows, numeric=frozenset({3}), caption="Steps in the order they were done")
-
-
-def _blocks(result: Result, summary: str | None) -> list[Block]:
-    plain = result.to_json()
-    facts = tuple((k, str(v)) for k, v in plain.items() if isinstance(v, str | int | float))
-    return [Paragraph(summary or ""), Facts(facts)]

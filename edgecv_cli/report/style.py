@@ -115,7 +115,7 @@ img { display: block; width: 100%; height: auto; border-radius: .4rem;
   .facts div { grid-template-columns: 1fr; padding: .3rem 0; } dt { font-size: .8125rem; }
   .pair { grid-template-columns: 1fr; gap: .7rem; margin: 1.6rem 0; }
   .figures { grid-template-columns: repeat(2, 1fr); gap: .6rem; }
-  .figure { padding: .7rem .8rem; } .figure b { font-size: 1.35rem; }
+  .figure:last-child:nth-child(odd) { grid-column: 1 / -1; } .figure { padding: .7rem .8rem; } .figure b { font-size: 1.35rem; }
   .axis span:nth-child(even) { display: none; }
   .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
     clip-path: inset(50%); }
