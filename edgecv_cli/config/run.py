@@ -51,7 +51,7 @@ class SharedSettings(Config):
 class PipelineFile(SharedSettings):
     """The outermost keys of a pipeline's YAML; each step is checked by its stage's Config."""
 
-    steps: tuple[dict[str, Any], ...] = Field(
+    steps: tuple[Any, ...] = Field(
         min_length=1, max_length=100, description="What is done, each an id, a stage, its settings."
     )
 
@@ -71,6 +71,9 @@ class RunConfig(SharedSettings):
     fresh: bool = Field(False, description="Do every step anew, even where the cache has it.")
     report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
         None, description="Write what was measured as one HTML file, even if a gate refuses."
+    )
+    junit: Annotated[OutputPath | None, Flag(metavar="FILE.xml")] = Field(
+        None, description="Write each step's outcome as JUnit XML, for CI; even if one fails."
     )
     cache: Annotated[OutputPath | None, Flag(metavar="DIR")] = Field(
         None, description="Where finished steps are kept. Default: edgecv in the user's cache."

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def execute(config: RunConfig, session: Session) -> None:
     """Run the pipeline, and show what came of each step."""
     from edgecv_cli.cli.render.run import render
-    from edgecv_cli.pipeline.run import run_pipeline
+    from edgecv_cli.pipeline.run_junit import run_judged
 
-    session.run(run_pipeline, config, render)
+    session.run(run_judged, config, render)
 
 
 COMMAND = Command(
