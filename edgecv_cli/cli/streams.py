@@ -18,14 +18,16 @@ class Streams:
     def __init__(self, *, json_wanted: bool, verbose: bool = False) -> None:
         self.verbose = verbose
         self._json: TextIO | None = None
-        if json_wanted:
-            sys.stdout.flush()
-            self._json = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
-            os.dup2(2, 1)
+        # Before descriptor 1 moves: a stream that began on a file would ask the pipe that it
+        # then is for its position.
         for stream in (sys.stdout, sys.stderr):
             # A terminal that lacks a character shows a substitute, never a traceback.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
+        if json_wanted:
+            sys.stdout.flush()
+            self._json = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+            os.dup2(2, 1)
 
     @property
     def json_wanted(self) -> bool:

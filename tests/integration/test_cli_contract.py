@@ -2,11 +2,13 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
 import pytest
-from command_line import python, start, wait_for
+from command_line import environment, python, start, wait_for
 
 FAKE = Path(__file__).parents[1] / "fake_command.py"
 
@@ -44,6 +46,17 @@ def test_json_and_quiet_print_json_alone():
     done = run("bake", "good", "--json", "--quiet")
     assert json.loads(done.stdout)["minutes"] == 3
     assert done.stderr == ""
+
+
+def test_json_goes_into_a_file_while_stderr_is_a_pipe(tmp_path):
+    script = 'exec "$0" "$@" > out.json'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, str(FAKE), "bake", "noisy", "--json"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+    assert json.loads((tmp_path / "out.json").read_text())["minutes"] == 3
+    assert "a native library says hello" in done.stderr
 
 
 @pytest.mark.parametrize(
