@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgecv_cli.core.result import Result
 from edgecv_cli.pipeline.run_result import RunResult
-from edgecv_cli.report.blocks import Block, Document, Heading, Paragraph, Table, deeper
+from edgecv_cli.report.blocks import Block, Document, Heading, Table, deeper
 from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks
 from edgecv_cli.stages.compose.step import compose_result
 from edgecv_cli.stages.quantize_result import QuantizeResult
@@ -19,7 +19,6 @@ def run_document(result: RunResult, results: Mapping[str, Result]) -> Document:
     for step in result.steps:
         if step.id in results:
             blocks.append(Heading(f"{step.id}: {step.stage}"))
-            blocks += [Paragraph(step.summary)] if step.summary else []
             blocks += deeper(compose_result(results[step.id]))
     blocks += _origin(results)
     return Document("edgecv run", result.pipeline, tuple(blocks))

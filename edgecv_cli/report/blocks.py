@@ -50,11 +50,19 @@ class Figures:
 
 @dataclass(frozen=True)
 class Callout:
-    """A sentence that must not be overlooked; ``word`` says its tone to who sees no colour."""
+    """What must not be overlooked; ``word`` says its tone to who sees no colour.
+
+    Attributes:
+        word: what kind of message it is.
+        text: the message.
+        tone: its colour.
+        points: more of it, one line each.
+    """
 
     word: str
     text: str
     tone: Tone = "plain"
+    points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,8 @@ def _block(block: Block) -> str:  # noqa: PLR0911 - one return a kind
             return f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text, muted):
             return f"<p{_classed('muted', muted)}>{escape(text)}</p>"
-        case Callout(word, text, tone):
-            said = f"<b>{escape(word)}</b> {escape(text)}"
-            return f'<p class="callout {tone}">{said}</p>'
+        case Callout():
+            return _callout(block)
         case Figures():
             return _figures(block)
         case Table():
@@ -90,6 +89,13 @@ def _drawn(block: Bars | Changes | Histograms | Images | Pairs) -> str:
             return f'<div class="images">{"".join(map(_picture, pictures))}</div>'
         case Pairs(pairs):
             return "".join(f'<div class="pair">{_picture(a)}{_picture(b)}</div>' for a, b in pairs)
+
+
+def _callout(block: Callout) -> str:
+    points = "".join(f"<li>{escape(point)}</li>" for point in block.points)
+    listed = f"<ul>{points}</ul>" if points else ""
+    said = f"<b>{escape(block.word)}</b> {escape(block.text)}"
+    return f'<div class="callout {block.tone}">{said}{listed}</div>'
 
 
 def _figures(block: Figures) -> str:

@@ -18,13 +18,14 @@ main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .35rem; letter-spacing: -.01em; }
 h2 { font-size: 1.3rem; margin: 2.8rem 0 .8rem; }
 h3 { font-size: 1.08rem; margin: 2rem 0 .5rem; } h4 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-h1, h2, h3, h4, p, b, small, figcaption, dd, td, .bar > span, .change > span {
+h1, h2, h3, h4, p, b, small, li, figcaption, dd, td, .bar > span, .change > span {
   overflow-wrap: anywhere; }
 tbody th { overflow-wrap: break-word; } .number { overflow-wrap: normal; }
 p { margin: .6rem 0; max-width: 46rem; }
 .subtitle, .muted, figcaption, caption, dt { color: var(--soft); }
 .muted, .pair figcaption, .images figcaption, caption { font-size: .875rem; }
-.callout { max-width: none; background: var(--card); border: 1px solid var(--line);
+.callout ul { margin: .3rem 0 0; padding-left: 1.2rem; } .callout li { margin: .15rem 0; }
+.callout { margin: .8rem 0; background: var(--card); border: 1px solid var(--line);
   border-left: .3rem solid var(--warn); border-radius: .4rem; padding: .7rem 1rem; }
 .callout b { color: var(--warn); margin-right: .15rem; }
 .callout.good { border-left-color: var(--good); } .callout.good b { color: var(--good); }
@@ -115,7 +116,8 @@ img { display: block; width: 100%; height: auto; border-radius: .4rem;
   .facts div { grid-template-columns: 1fr; padding: .3rem 0; } dt { font-size: .8125rem; }
   .pair { grid-template-columns: 1fr; gap: .7rem; margin: 1.6rem 0; }
   .figures { grid-template-columns: repeat(2, 1fr); gap: .6rem; }
-  .figure:last-child:nth-child(odd) { grid-column: 1 / -1; } .figure { padding: .7rem .8rem; } .figure b { font-size: 1.35rem; }
+  .figure:last-child:nth-child(odd) { grid-column: 1 / -1; }
+  .figure { padding: .7rem .8rem; } .figure b { font-size: 1.35rem; }
   .axis span:nth-child(even) { display: none; }
   .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
     clip-path: inset(50%); }

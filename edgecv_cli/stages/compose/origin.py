@@ -12,6 +12,8 @@ from edgecv_cli.stages.compose.writing import plural
 
 def warning_blocks(warnings: Sequence[str]) -> list[Block]:
     """Return what must not be overlooked."""
+    if len(warnings) > 1:
+        return [Callout("Warnings", "", points=tuple(warnings))]
     return [Callout("Warning:", text) for text in warnings]
 
 
