@@ -87,7 +87,7 @@ def find_tail(graph: onnx.GraphProto) -> Tail:
         node = producers.get(name)
         if node is None or node.output[0] in inside:
             continue
-        if is_head(node, constants):
+        if is_head(node, constants) or _normalises_head(node, producers, constants):
             heads.add(name)
             continue
         inside.add(node.output[0])
@@ -117,6 +117,17 @@ def _product_with_bias(
         if weights is not None and value.size == weights.shape[-1] and is_head(layer, constants):
             return str(product)
     return None
+
+
+def _normalises_head(
+    node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Constants
+) -> bool:
+    """Whether a node is the learned normalisation of a layer, which an exporter did not fold."""
+    if node.op_type != "BatchNormalization":
+        return False
+    layer = producers.get(node.input[0])
+    learned = all(constants.is_constant(name) for name in node.input[1:])
+    return learned and layer is not None and is_head(layer, constants)
 
 
 def is_head(node: onnx.NodeProto, constants: Constants) -> bool:
