@@ -6,14 +6,28 @@ from collections.abc import Sequence
 
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.heads.base import Decoder, Head, Reading
+from edgecv_cli.detector.heads.fastestdet import FastestDet
+from edgecv_cli.detector.heads.nanodet import NanoDet
+from edgecv_cli.detector.heads.nanodet_plus import NanoDetPlus
+from edgecv_cli.detector.heads.picodet import PicoDet
 from edgecv_cli.detector.heads.ssd import Ssd
+from edgecv_cli.detector.heads.yolov6_lite import YoloV6Lite
 from edgecv_cli.detector.heads.yolov8 import YoloV8
 from edgecv_cli.detector.heads.yolox import YoloX
 from edgecv_cli.detector.spec import DetectorSpec
 
 __all__ = ["HEADS", "Decoder", "Head", "Reading", "build_decoder", "head_of"]
 
-HEADS: tuple[Head, ...] = (YoloV8(), YoloX(), Ssd())
+HEADS: tuple[Head, ...] = (
+    YoloV8(),
+    YoloX(),
+    YoloV6Lite(),
+    NanoDet(),
+    NanoDetPlus(),
+    PicoDet(),
+    Ssd(),
+    FastestDet(),
+)
 
 
 def head_of(family: str) -> Head:

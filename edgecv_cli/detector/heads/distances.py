@@ -7,10 +7,13 @@ scores or beside them, of all strides or of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
+from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.detector.heads.base import Reading, dense_reading, numbered_classes
 from edgecv_cli.detector.heads.levels import Level, Levels, levels
 from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import Channels, Kind
@@ -43,6 +46,11 @@ class Distances:
     logits: bool
     shared: bool
     evidence: tuple[str, ...]
+
+    @property
+    def scores_first(self) -> bool:
+        """Whether scores come before distances where they share a tensor."""
+        return self.outputs.tensors[0].holds != ("boxes", "scores")
 
     @property
     def known(self) -> dict[str, object]:
@@ -127,6 +135,8 @@ def _joint(view: GridView, size: tuple[int, int], bins: Sequence[int]) -> Distan
     if roles is None or moved != set(view.strides):
         return None
     holds, classes, many = roles
+    if not _one_source(channels, _split(holds, classes, many)[0]):
+        return None
     axes = "b,n,c" if view.channels_last else "b,c,n"
     tensor = OutputTensor(name=view.output, holds=holds, axes=axes)
     return Distances(
@@ -190,6 +200,8 @@ def _in_one(level: Level, bins: Sequence[int]) -> _Found | None:
     if roles is None or level.channels is None:
         return None
     holds, classes, many = roles
+    if not _one_source(level.channels, _split(holds, classes, many)[0]):
+        return None
     shared = _shared(level.channels, holds, classes, many)
     words = _one_tensor_words(level.channels, holds, classes, many)
     return _Found((_tensor(level, holds),), classes, many, False, shared, words)
@@ -239,6 +251,11 @@ def _shared(channels: Channels, holds: Sequence[Role], classes: int, bins: int) 
     )
 
 
+def _one_source(channels: Channels, scores: slice) -> bool:
+    """Whether all scores come from the same layers: objectness before them does not."""
+    return len(set(channels.heads[scores])) == 1
+
+
 def _one_tensor_words(channels: Channels, holds: Sequence[Role], classes: int, bins: int) -> str:
     scores, sides = _split(holds, classes, bins)
     return (
@@ -262,7 +279,53 @@ def _side_words(bins: int) -> str:
     return f"{4 * bins} plain values of their layers (0, 8 and -8 there), {sides},"
 
 
-def assumed_geometry(spec: DetectorSpec, source: str) -> dict[str, str]:
+def distance_reading(
+    defaults: DetectorSpec, facts: GraphFacts, found: Distances, *, source: str, why: str
+) -> Reading:
+    """Put a reading together from what was found.
+
+    Args:
+        defaults: the family's.
+        facts: the graph.
+        found: its scores and distances.
+        source: where preprocessing and geometry come from.
+        why: what makes it this family.
+    """
+    known = defaults.replace(**found.known)
+    return dense_reading(
+        known,
+        facts,
+        found.outputs,
+        source=source,
+        classes=numbered_classes(found.classes),
+        confidence=0.9 if found.logits else 0.95,
+        evidence=(*found.evidence, why),
+        assumed=_geometry_words(known, source),
+    )
+
+
+def assumed_distances(
+    defaults: DetectorSpec, facts: GraphFacts, told: Mapping[str, Any], *, source: str
+) -> Reading:
+    """Read the outputs as a family of distances because the user says so, by their shapes.
+
+    Raises:
+        UnrecognisedError: no outputs have shapes that fit.
+    """
+    bins = int(told.get("reg_max", defaults.reg_max) or 1)
+    found = next(find_distances(facts, (bins,)), None) or told_distances(facts, bins)
+    if found is None:
+        raise UnrecognisedError(
+            f"no outputs have the shapes of family {defaults.family}: classes and {4 * bins} "
+            "channels of distances, in one tensor or in two for every stride",
+            remedy="give another `family` in --spec, or `reg_max` if a side has other bins",
+        )
+    why = f"family {defaults.family}: as told"
+    reading = distance_reading(defaults, facts, found, source=source, why=why)
+    return Reading(reading.spec, 0.5, reading.evidence, reading.assumed, reading.choice)
+
+
+def _geometry_words(spec: DetectorSpec, source: str) -> dict[str, str]:
     """Say what of the boxes no graph shows, by spec key."""
     centre = "(cell + 0.5) x stride" if spec.cell_offset else "cell x stride"
     over = f", each the mean of a softmax over {spec.reg_max} bins" if spec.reg_max else ""
