@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from edgecv_cli.config.base import (
     ArtifactPath,
@@ -38,6 +38,11 @@ Placement = Literal[
 
 DEFAULT_DROP = MaxDrop(3.0, "%")
 DEFAULT_AGREEMENT = 0.90
+
+
+def _on_or_off(value: Any) -> Any:
+    """Take YAML's ``on`` and ``off``, which it reads as truth values, as they were written."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 class QuantizeConfig(CommonConfig):
@@ -87,9 +92,9 @@ class QuantizeConfig(CommonConfig):
     percentile: Annotated[float, Flag(metavar="P", panel="How to quantize")] = Field(
         99.99, gt=50, le=100, description="Percentile of --estimator percentile."
     )
-    bias_correction: Annotated[Literal["auto", "on", "off"], Flag(panel="How to quantize")] = Field(
-        "auto", description="Correct biases for the mean error; auto: where it helps."
-    )
+    bias_correction: Annotated[
+        Literal["auto", "on", "off"], Flag(panel="How to quantize"), BeforeValidator(_on_or_off)
+    ] = Field("auto", description="Correct biases for the mean error; auto: where it helps.")
     plan: Annotated[FilePath | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
         None, description="Replay a saved plan: no search, same bytes."
     )

@@ -77,7 +77,8 @@ def read_pipeline(config: RunConfig, stages: Sequence[Stage] = STAGES) -> Pipeli
     """
     file = config.pipeline
     values = read_yaml(file)
-    if not isinstance(values, dict) or "steps" not in values:
+    steps = values.get("steps") if isinstance(values, dict) else None
+    if not isinstance(steps, list) or not steps:
         raise ConfigError(
             f"{file} is no pipeline: it has no steps",
             remedy="write `model: FILE.onnx` and a list of `steps:`, each with a `stage:`",
@@ -89,8 +90,7 @@ def read_pipeline(config: RunConfig, stages: Sequence[Stage] = STAGES) -> Pipeli
             f"{file}: model is missing", remedy="add `model: FILE.onnx`, or give --model FILE.onnx"
         )
     reader = _Reader(file, shared, stages)
-    steps = [reader.step(raw, number) for number, raw in enumerate(top.steps, 1)]
-    linked = _linked(file, steps)
+    linked = _linked(file, [reader.step(raw, n) for n, raw in enumerate(top.steps, 1)])
     label = str(config.model if config.model is not None else top.model)
     return Pipeline(file, shared["model"], label, tuple(_ordered(file, linked)))
 
@@ -122,8 +122,13 @@ class _Reader:
     def __init__(self, file: Path, shared: Mapping[str, Any], stages: Sequence[Stage]) -> None:
         self._file, self._shared, self._stages = file, shared, stages
 
-    def step(self, raw: Mapping[str, Any], number: int) -> _Raw:
+    def step(self, raw: Any, number: int) -> _Raw:
         """Check one step by its stage's Config."""
+        if not isinstance(raw, dict):
+            raise ConfigError(
+                f"{self._file}: step {number} holds no settings",
+                remedy="write `- stage: NAME`, and its settings below",
+            )
         given = {str(key): value for key, value in raw.items()}
         where = f"{self._file}: step {given.get('id', number)}"
         stage = self._stage(given.pop("stage", None), where)
@@ -142,7 +147,8 @@ class _Reader:
                 f"{where}: result: {result!r} does not end in .json",
                 remedy="name a JSON file; the step's figures go there",
             )
-        config = self._config(given, stage, name, where)
+        stand_ins = (Path(f"{name}.onnx"),) * max(len(inputs), 1)
+        config = self._config(given, stage, stand_ins, where)
         marked = {key for key, info in stage.config.model_fields.items() if mark_of(info, Output)}
         written = {key: str(given[key]) for key in sorted(marked & given.keys()) if given[key]}
         outputs = {key: self._file.parent / value for key, value in written.items()}
@@ -162,14 +168,15 @@ class _Reader:
             raise ConfigError(f"{where}: unknown stage {name!r}", remedy=nearest(str(name), names))
         return found
 
-    def _config(self, given: Mapping[str, Any], stage: Stage, name: str, where: str) -> Config:
+    def _config(
+        self, given: Mapping[str, Any], stage: Stage, inputs: tuple[Path, ...], where: str
+    ) -> Config:
         fields = stage.config.model_fields
         here = {key: value for key, value in self._shared.items() if key in fields}
         here |= {key: self._placed(value, key, stage.config) for key, value in given.items()}
-        stand_in = Path(f"{name}.onnx")
-        here[stage.takes] = (stand_in,) if stage.takes_many else stand_in
+        here[stage.takes] = inputs if stage.takes_many else inputs[0]
         if stage.gives == "artifact":
-            here.setdefault("output", stand_in)
+            here.setdefault("output", inputs[0])
         try:
             return stage.config.from_mapping(here, source=where)
         except EdgeCVError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv_cli.config.base import Output, mark_of
+from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.config.run import RunConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import EdgeCVError, GateNotMetError, InterruptedByUser
@@ -25,11 +26,14 @@ from edgecv_cli.pipeline.keys import artifact_digest
 from edgecv_cli.pipeline.outputs import Content, Delivery, check_places, refuse_taken
 from edgecv_cli.pipeline.read import MODEL, Pipeline, Step, read_pipeline
 from edgecv_cli.pipeline.record import Kept, Record, Shelf, input_token, output_token, replaced
+from edgecv_cli.pipeline.run_pictures import quantize_pictures
 from edgecv_cli.pipeline.run_report import run_document
 from edgecv_cli.pipeline.run_result import RunResult, Status, StepReport
 from edgecv_cli.pipeline.stages import STAGES, Stage
 from edgecv_cli.pipeline.survey import Finding, Survey, named
+from edgecv_cli.report.blocks import Block
 from edgecv_cli.report.html import render
+from edgecv_cli.stages.quantize_result import QuantizeResult
 
 Made = tuple[Kept, Path]
 """A file that a step made: what is kept of it, and where it stands now."""
@@ -67,6 +71,7 @@ def run_pipeline(
     try:
         run = _Run(pipeline, config, context, shelf, scratch.path)
         run.steps()
+        run.draw()
     finally:
         scratch.remove()
     return run.finished(
@@ -128,6 +133,7 @@ class _Run:
         self._survey = Survey(pipeline, shelf, fresh=config.fresh)
         self._artifacts: dict[str, Path | Kept] = {MODEL: pipeline.model.absolute()}
         self._results: dict[str, Result] = {}
+        self._pictures: dict[str, list[Block]] = {}
         self._stopped: dict[str, GateNotMetError | None] = {}
         self.reports: list[StepReport] = []
 
@@ -139,6 +145,18 @@ class _Run:
             report = self._step(step, f"{number}/{total} {step.id}: {step.stage.name}")
             self.reports.append(report)
 
+    def draw(self) -> None:
+        """Draw for the report, while the artifacts are at hand, what was quantized."""
+        if self._config.report is None:
+            return
+        for step in self._pipeline.steps:
+            result = self._results.get(step.id)
+            new = isinstance(result, QuantizeResult) and result.precision != "fp32"
+            if new and step.id in self._artifacts and isinstance(step.config, QuantizeConfig):
+                before, after = self._path(step.inputs[0]), self._path(step.id)
+                drawn = quantize_pictures(step.config, before, after, self._context)
+                self._pictures[step.id] = drawn
+
     def finished(self, result: RunResult) -> RunResult:
         """Return the result, with the report written.
 
@@ -147,7 +165,7 @@ class _Run:
         """
         if self._config.report is not None:
             result = result.model_copy(update={"report": str(self._config.report)})
-            text = render(run_document(result, self._results))
+            text = render(run_document(result, self._results, self._pictures))
             Delivery(self._config.report, {"": Content.of(text)}).publish(force=self._config.force)
         refused = [(name, error) for name, error in self._stopped.items() if error is not None]
         if refused:
@@ -211,7 +229,8 @@ class _Run:
         for index, path in reversed(list(enumerate(sources))):
             tokens[str(path)] = input_token(index)
         made = _made(places)
-        artifact = artifact_digest(places["output"]) if step.stage.gives == "artifact" else None
+        gives = step.stage.gives == "artifact" and "output" in places  # a refused one gives none
+        artifact = artifact_digest(places["output"]) if gives else None
         record = Record(
             result=replaced(result.to_json(), tokens),
             files=tuple(kept for kept, _ in made),

@@ -93,12 +93,13 @@ class Survey:
             files = {
                 kept.name: contents[kept.sha256] for kept in record.files if kept.field == name
             }
+            if not files:
+                continue
             beside = {}
-            if name == "output" and step.stage.gives == "artifact":
+            if files and name == "output" and step.stage.gives == "artifact":
                 text = sidecar_text(files[""].sha256, result.to_json())
                 beside = {sidecar_path(path).name: Content.of(text)}
-            if files:
-                found.append(Delivery(path, files, beside))
+            found.append(Delivery(path, files, beside))
         if step.result is not None:
             found.append(Delivery(step.result, {"": Content.of(_text(result))}))
         return found
