@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgecv_cli.core.result import Result
@@ -13,13 +13,23 @@ from edgecv_cli.stages.compose.step import compose_result
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
-def run_document(result: RunResult, results: Mapping[str, Result]) -> Document:
-    """Return the report of a run; ``results`` holds what each step reported, by its id."""
+def run_document(
+    result: RunResult,
+    results: Mapping[str, Result],
+    pictures: Mapping[str, Sequence[Block]] | None = None,
+) -> Document:
+    """Return the report of a run.
+
+    Args:
+        result: the run.
+        results: what each step reported, by its id.
+        pictures: what was drawn of a step, by its id.
+    """
     blocks: list[Block] = [_table(result)]
     for step in result.steps:
         if step.id in results:
             blocks.append(Heading(f"{step.id}: {step.stage}"))
-            blocks += deeper(compose_result(results[step.id]))
+            blocks += deeper(compose_result(results[step.id], (pictures or {}).get(step.id, ())))
     blocks += _origin(results)
     return Document("edgecv run", result.pipeline, tuple(blocks))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgecv_cli.core.result import Result
 from edgecv_cli.report.blocks import Block, Facts
 from edgecv_cli.stages.benchmark import BenchmarkResult
@@ -12,13 +14,13 @@ from edgecv_cli.stages.evaluate import EvaluateResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
-def compose_result(result: Result) -> list[Block]:
+def compose_result(result: Result, pictures: Sequence[Block] = ()) -> list[Block]:
     """Return a result's blocks, without lineage and machine; of a kind that has none, its facts."""
     match result:
         case QuantizeResult():
-            return compose_quantize(result)
+            return compose_quantize(result, pictures)
         case EvaluateResult():
-            return compose_evaluate(result)
+            return compose_evaluate(result, pictures)
         case BenchmarkResult():
             return compose_benchmark(result)
         case _:
