@@ -40,6 +40,7 @@ from edgecv_cli.report.blocks import Block
 from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.compose.quantize import quantize_document
+from edgecv_cli.stages.quantize_refusal import advice, unmet
 from edgecv_cli.stages.quantize_report import RunFacts, build_result, kept_float
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
@@ -359,11 +360,6 @@ def _merit(judged: Judged) -> tuple[int, float]:
     return -len(judged.verdict.refused), value
 
 
-def unmet(verdict: Verdict) -> str:
-    """Say which gates a candidate did not meet, with the figures."""
-    return "; ".join(f"{name} {verdict.gates[name]}" for name in verdict.refused)
-
-
 def _refusal(
     config: QuantizeConfig, judged: Sequence[Judged], result: QuantizeResult
 ) -> GateNotMetError:
@@ -376,20 +372,8 @@ def _refusal(
         result = result.model_copy(update={"rejected": str(keep)})
     return GateNotMetError(
         f"none of {len(judged)} candidates judged meets the gates; the best: {unmet(best.verdict)}",
-        remedy=_advice(best.verdict.refused),
+        remedy=advice(best.verdict.refused),
         result=result,
-    )
-
-
-def _advice(refused: Sequence[str]) -> str:
-    if "min_speedup" in refused:
-        return (
-            "int8 does not pay for this model on this machine: keep fp32 (--precision auto), "
-            "or accept a slower one with --prefer accuracy"
-        )
-    return (
-        "try --prefer accuracy, more --calibration images, or a wider gate; "
-        "--keep-rejected PATH keeps the best found"
     )
 
 
