@@ -16,6 +16,7 @@ from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.text import leads_out
 
 MAX_JSON_BYTES = 512 * 1024**2  # instances_train2017.json has 448 MB
+MAX_JSON_NODES = 32_000_000  # lists and objects, each of which costs some 70 bytes when read
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise _fault(path, f"is larger than {MAX_JSON_BYTES} bytes")
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        if data.count(b"[") + data.count(b"{") > MAX_JSON_NODES:
+            raise _fault(path, f"holds more than {MAX_JSON_NODES} lists and objects")
+        content = json.loads(data)
     except OSError as error:
         raise _fault(path, f"can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.coco import CocoBox, CocoImage, read_coco
 from edgecv_cli.media.labels import Annotated, Labels, refuse_missing
+from edgecv_cli.media.text import is_there
 
 LAYOUT = "COCO"
 
@@ -67,7 +68,7 @@ def _candidates(source: Path) -> list[Path]:
 
 
 def _absent(folder: Path, images: Sequence[CocoImage]) -> list[str]:
-    return [image.file_name for image in images if not (folder / image.file_name).is_file()]
+    return [image.file_name for image in images if not is_there(folder / image.file_name)]
 
 
 def _labels(image: CocoImage, boxes: Sequence[CocoBox], folder: Path) -> Labels:

@@ -45,6 +45,14 @@ def read_limited(path: Path, limit: int) -> bytes:
     return data
 
 
+def is_there(path: Path, *, folder: bool = False) -> bool:
+    """Whether a path made from data is a file (or folder); what no disk could hold is neither."""
+    try:
+        return path.is_file() or (folder and path.is_dir())
+    except OSError:  # a name that is too long
+        return False
+
+
 def leads_out(name: str) -> bool:
     """Whether a file name from annotations could leave its folder, on whatever platform.
 

@@ -1,8 +1,8 @@
 """Datasets in Pascal VOC's layout: ``Annotations/*.xml`` and ``JPEGImages/``, or XML beside images.
 
 The development kit counts pixels from 1 and includes the last one; many tools that write the
-layout count from 0. A dataset with a coordinate below 1 can only be of the second kind, and is
-read as such as a whole. An object marked difficult counts as a crowd does in COCO: neither for a
+layout count from 0. A dataset with a coordinate below 1, or with fractions for most of its
+coordinates, can only be of the second kind, and is read as such as a whole. An object marked difficult counts as a crowd does in COCO: neither for a
 detector that finds it nor against one that does not.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.labels import Annotated, Labels, refuse_missing
 from edgecv_cli.media.listing import is_image_name
-from edgecv_cli.media.text import leads_out, read_text
+from edgecv_cli.media.text import is_there, leads_out, read_text
 from edgecv_cli.media.voc_xml import VocFile, read_voc
 
 LAYOUT = "Pascal VOC"
-_MAX_LIST_BYTES = 64 * 1024**2
+_MAX_LIST_BYTES = 16 * 1024**2
 _SETS = ("val", "test", "trainval", "train")
 
 
@@ -93,7 +93,7 @@ def _listed(path: Path, folder: Path) -> list[Path]:
             )
         stems[name] = line
     found = [folder / f"{name}.xml" for name in sorted(stems)]
-    missing = [name.name for name in found if not name.is_file()]
+    missing = [name.name for name in found if not is_there(name)]
     if missing or not found:
         raise DataError(
             f"{path} names {len(found)} annotations, of which {len(missing)} are not in {folder}"
@@ -128,7 +128,7 @@ def _by_name(images: Path, file: VocFile) -> Path | None:
             remedy="write the bare name of the image file",
         )
     path = images / file.filename
-    return path if path.is_file() else None
+    return path if is_there(path) else None
 
 
 def _categories(source: Path, files: Sequence[VocFile]) -> dict[int, str]:
@@ -142,7 +142,9 @@ def _categories(source: Path, files: Sequence[VocFile]) -> dict[int, str]:
 
 
 def _counts_from_zero(files: Sequence[VocFile]) -> bool:
-    return any(min(entry.box[:2]) < 1 for file in files for entry in file.objects)
+    corners = [value for file in files for entry in file.objects for value in entry.box[:2]]
+    fractions = sum(not value.is_integer() for value in corners)
+    return min(corners) < 1 or 2 * fractions > len(corners)
 
 
 def _labels(number: int, image: Path, file: VocFile, offset: float, ids: dict[str, int]) -> Labels:
@@ -159,7 +161,11 @@ def _labels(number: int, image: Path, file: VocFile, offset: float, ids: dict[st
 
 
 def _notes(first: str, offset: float, files: Sequence[VocFile]) -> tuple[str, ...]:
-    counting = "1, the last one included" if offset else "0, because a coordinate is below 1"
+    counting = (
+        "1, the last one included"
+        if offset
+        else "0, because coordinates are below 1 or mostly fractions"
+    )
     notes = [first, f"pixels are counted from {counting}"]
     difficult = sum(entry.difficult for file in files for entry in file.objects)
     if difficult:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from edgecv_cli.config.yaml import read_yaml
 from edgecv_cli.core.errors import ConfigError, DataError
-from edgecv_cli.media.text import read_text
+from edgecv_cli.media.text import is_there, read_text
 
 SPLITS = ("val", "test", "train")
 NAMES_FILES = ("classes.txt", "obj.names", "_darknet.labels")
@@ -29,12 +29,14 @@ class YoloConfig:
     Attributes:
         file: the YAML.
         names: class index to name; empty if it gives none.
+        count: how many classes there are; 0 if it does not say.
         splits: ``val``, ``test``, ``train`` to the files and folders they name, as written.
         base: the YAML's ``path``, as written.
     """
 
     file: Path
     names: dict[int, str]
+    count: int
     splits: dict[str, tuple[str, ...]]
     base: str
 
@@ -50,7 +52,7 @@ class YoloConfig:
         root = Path(os.path.normpath(self.file.parent))
         for written in self._readings(entry):
             place = Path(os.path.normpath(root / written))
-            if place.is_relative_to(root) and place.exists():
+            if place.is_relative_to(root) and is_there(place, folder=True):
                 return place
         raise _fault(self.file, f"names {entry!r} for {split}, which is not in {root}", _MOVE)
 
@@ -95,7 +97,8 @@ def read_config(path: Path) -> YoloConfig:
         for split in SPLITS
         if content.get(split)
     }
-    return YoloConfig(path, _names(path, content), splits, base)
+    names = _names(path, content)
+    return YoloConfig(path, names, _count(path, content, names), splits, base)
 
 
 def read_names(path: Path) -> dict[int, str]:
@@ -125,13 +128,16 @@ def _names(path: Path, content: dict[Any, Any]) -> dict[int, str]:
     if not isinstance(listed, list | dict):
         _fail(path, "has names that are neither a list nor a mapping from index to name")
     pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
-    names = {_index(path, key): _name(path, key, name) for key, name in pairs}
+    return {_index(path, key): _name(path, key, name) for key, name in pairs}
+
+
+def _count(path: Path, content: dict[Any, Any], names: dict[int, str]) -> int:
     count = content.get("nc", len(names))
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MAX_CLASSES:
         _fail(path, f"has the nc {count!r}, which is not a number of classes")
     if names and count != len(names):
         _fail(path, f"says nc: {count} but names {len(names)} classes")
-    return names or {index: f"class_{index}" for index in range(count)}
+    return count
 
 
 def _index(path: Path, key: object) -> int:

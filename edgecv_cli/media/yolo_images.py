@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.media.text import read_text
+from edgecv_cli.media.text import is_there, read_text
 from edgecv_cli.media.yolo_config import NAMES_FILES
 
-MAX_LIST_BYTES = 64 * 1024**2
+MAX_LIST_BYTES = 16 * 1024**2
 SPLIT_FOLDERS = ("val", "valid", "validation", "test", "train")
 
 
@@ -55,7 +55,7 @@ def listed_images(path: Path) -> list[Path]:
         found[image] = line
     if not found:
         _fail(path, "names no images")
-    missing = [image for image in found if not image.is_file()]
+    missing = [image for image in found if not is_there(image)]
     if missing:
         _fail(path, f"names {len(missing)} images that are not there, the first is {missing[0]}")
     return sorted(found)

@@ -113,17 +113,17 @@ def read_yolo(source: Path, *, limit: int | None = None) -> Annotated:
     """
     images = yolo_images(source)
     label_files = check_labels(images.paths, whole=images.whole)
-    names, names_file = _names(images)
-    # Without names the classes are those that occur, and that must not depend on the limit.
-    taken = len(images.paths) if not names else limit
-    rows = [_rows(path) for path in label_files[:taken]]
-    categories = names or _numbered(rows, source)
-    _check_classes(label_files, rows, categories, names_file or source)
+    names = _names(images)
+    # Where nothing says how many classes there are, all labels are read to see: the limit must
+    # not change what the classes are.
+    rows = [_rows(path) for path in label_files[: limit if names.categories else None]]
+    categories = names.categories or _occurring(rows, source)
+    _check_classes(label_files, rows, categories, names.file or source)
     read = list(zip(images.paths, rows, strict=False))[:limit]
     labels = [_labels(number, *parts) for number, parts in enumerate(read, 1)]
-    outlines = sum(entry.outlines for _, entry in read)
     unlabelled = sum(not path.is_file() for path in label_files[: len(read)])
-    notes = _notes(images, names_file, outlines, unlabelled)
+    outlines = sum(entry.outlines for _, entry in read)
+    notes = _notes(images, names, outlines=outlines, unlabelled=unlabelled)
     return Annotated(LAYOUT, source, labels, categories, notes=notes)
 
 
@@ -131,28 +131,45 @@ def _rows(path: Path) -> Rows:
     return read_rows(path) if path.is_file() else Rows(np.zeros((0, 4)), [], [], 0)
 
 
-def _names(images: YoloImages) -> tuple[dict[int, str], Path | None]:
-    """Return the class names and their file, from the dataset's folder or the one around it."""
+class _Names(NamedTuple):
+    """The classes, and the file that lists them; ``given`` if it does so by name."""
+
+    categories: dict[int, str]
+    file: Path | None = None
+    given: bool = False
+
+
+def _names(images: YoloImages) -> _Names:
+    """Return the classes from the YAML, or from the dataset's folder or the one around it."""
     if images.source.suffix.lower() in {".yaml", ".yml"}:
-        return read_config(images.source).names, images.source
+        return _configured_names(images.source)
     for folder in (images.root, images.root / "labels", images.root.parent):
         config = find_config(folder)
         if config is not None:
-            return read_config(config).names, config
+            return _configured_names(config)
         for name in NAMES_FILES:
             if (folder / name).is_file():
-                return read_names(folder / name), folder / name
-    return {}, None
+                return _Names(read_names(folder / name), folder / name, given=True)
+    return _Names({})
 
 
-def _numbered(rows: Iterable[Rows], source: Path) -> dict[int, str]:
+def _configured_names(path: Path) -> _Names:
+    config = read_config(path)
+    return _Names(config.names or _placeholders(config.count), path, given=bool(config.names))
+
+
+def _occurring(rows: Iterable[Rows], source: Path) -> dict[int, str]:
     highest = max((index for entry in rows for index in entry.class_ids), default=-1)
     if highest < 0:
         raise DataError(
             f"{source} labels no object and names no classes",
             remedy="add a classes.txt (one name a line) or a data.yaml with names",
         )
-    return {index: f"class_{index}" for index in range(highest + 1)}
+    return _placeholders(highest + 1)
+
+
+def _placeholders(count: int) -> dict[int, str]:
+    return {index: f"class_{index}" for index in range(count)}
 
 
 def _check_classes(
@@ -180,11 +197,9 @@ def _labels(number: int, image: Path, rows: Rows) -> Labels:
     )
 
 
-def _notes(
-    images: YoloImages, names_file: Path | None, outlines: int, unlabelled: int
-) -> tuple[str, ...]:
+def _notes(images: YoloImages, names: _Names, *, outlines: int, unlabelled: int) -> tuple[str, ...]:
     split = f", split {images.split}" if images.split else ""
-    classes = f"class names from {names_file}" if names_file else "classes without names"
+    classes = f"class names from {names.file}" if names.given else "classes without names"
     notes = [f"{images.source} is read as {LAYOUT}{split}, {classes}"]
     if outlines:
         notes.append(f"outlines taken as their bounding boxes: {outlines}")

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import picture, write_picture
+from clips import picture, with_orientation, write_picture
 
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.media.class_map import map_classes
-from edgecv_cli.media.dataset import Dataset, open_dataset
+from edgecv_cli.media.dataset import open_dataset
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -161,42 +160,112 @@ def test_unreadable_json(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def with_categories(categories: dict[int, str]) -> Dataset:
-    return Dataset(Path("d"), (), categories, Path("d/instances.json"))
+def only(bbox: list[float]) -> Change:
+    return lambda content: content.update(
+        annotations=[{"id": 1, "image_id": 7, "category_id": 20, "bbox": bbox}]
+    )
 
 
-def test_classes_by_name_in_any_spelling() -> None:
-    dataset = with_categories({10: "gear", 20: "Hex_Nut"})
-    assert map_classes(["hex-nut", "GEAR"], dataset) == {0: 20, 1: 10}
+def boxes_and_notes(folder: Path) -> tuple[list[list[float]], tuple[str, ...]]:
+    dataset = open_dataset(folder)
+    return dataset.items[1].boxes.tolist(), dataset.notes
 
 
-def test_a_model_with_more_classes_maps_those_the_dataset_has() -> None:
-    assert map_classes(["dog", "gear", "cat"], with_categories({4: "gear"})) == {1: 4}
+def test_a_box_that_hangs_over_by_rounding_stays(tmp_path: Path) -> None:
+    assert boxes_and_notes(make(tmp_path, only([-0.5, 2, 41.25, 20]))) == (
+        [[-0.5, 2, 40.75, 22]],
+        (),
+    )
 
 
-def test_a_dataset_with_more_categories() -> None:
-    assert map_classes(["gear"], with_categories({4: "gear", 5: "dog"})) == {0: 4}
+def test_a_box_that_hangs_over_is_clipped_and_counted(tmp_path: Path) -> None:
+    boxes, notes = boxes_and_notes(make(tmp_path, only([-6, 2, 60, 50])))
+    assert boxes == [[0, 2, 40, 30]]
+    assert notes == ("boxes that reach beyond their image were clipped: 1",)
 
 
-def test_ninety_one_classes_are_category_ids() -> None:
-    names = [f"class {index}" for index in range(91)]
-    assert map_classes(names, with_categories({1: "person", 90: "brush"})) == {1: 1, 90: 90}
+@pytest.mark.parametrize("bbox", [[50, 2, 5, 5], [-9, -9, 5, 5], [3, 3, 0, 5], [40, 3, 2, 5]])
+def test_a_box_that_can_not_be_found_is_left_out_and_counted(
+    tmp_path: Path, bbox: list[float]
+) -> None:
+    boxes, (note,) = boxes_and_notes(make(tmp_path, only(bbox)))
+    assert boxes == []
+    assert "left out: 1, the first in" in note
+    assert note.endswith("b.png")
 
 
-def test_repeated_placeholder_names_pair_nothing() -> None:
-    names = ["-"] * 40 + ["gear"]
-    assert map_classes(names, with_categories({3: "gear"})) == {40: 3}
+def test_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, put("images", 0, width=80))
+    with pytest.raises(DataError, match=r"b\.png is 40 x 30 pixels, .* for 80 x 30"):
+        open_dataset(tmp_path)
 
 
-def test_equal_counts_go_by_id_order() -> None:
-    assert map_classes(["a", "b"], with_categories({9: "y", 2: "x"})) == {0: 2, 1: 9}
+def test_annotations_that_ignore_the_orientation_are_refused(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"][0]["file_name"] = "c.jpg"
+
+    make(tmp_path, change)
+    path = write_picture(tmp_path / "images" / "c.jpg")
+    path.write_bytes(with_orientation(path.read_bytes(), 6))
+    with pytest.raises(DataError, match=r"c\.jpg is 30 x 40 .* ignore its EXIF orientation \(6\)"):
+        open_dataset(tmp_path)
 
 
-def test_neither_is_refused_by_name() -> None:
-    with pytest.raises(DataError) as caught:
-        map_classes(["a", "b", "dog"], with_categories({1: "dog", 2: "cat"}))
-    assert "'cat'" in caught.value.problem
-    assert "--spec" in caught.value.remedy
+def test_missing_sizes_are_said(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        del content["images"][0]["width"]
+
+    (note,) = open_dataset(make(tmp_path, change)).notes
+    assert note.endswith("the file's was taken: 1")
+
+
+def test_too_many_nodes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgecv_cli.media.coco.MAX_JSON_NODES", 3)
+    with pytest.raises(DataError, match="more than 3 lists"):
+        open_dataset(make(tmp_path))
+
+
+def test_a_name_that_no_disk_can_hold(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 of 2 images"):
+        open_dataset(make(tmp_path, put("images", 0, file_name="a" * 5000 + ".png")))
+
+
+def move(folder: Path, *pairs: tuple[str, str]) -> Path:
+    for old, new in pairs:
+        (folder / new).parent.mkdir(parents=True, exist_ok=True)
+        (folder / old).rename(folder / new)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("instances.json", "annotations/instances_val2017.json"), ("images", "val2017")],
+        [("instances.json", "annotations/instances_val2017.json"), ("images", "images/val2017")],
+        [("instances.json", "annotations/instances_val2017.json")],
+        [("instances.json", "images/_annotations.coco.json"), ("images", "flat")],
+        [("instances.json", "labels_v2.json")],
+    ],
+)
+def test_the_usual_places_of_coco_files(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
+    expected = open_dataset(make(tmp_path / "plain")).digest
+    make(tmp_path / "set")
+    if ("images", "images/val2017") in pairs:
+        move(tmp_path / "set", ("images", "aside"))
+        pairs = [pairs[0], ("aside", "images/val2017")]
+    folder = move(tmp_path / "set", *pairs)
+    flat = folder / "flat"
+    assert open_dataset(flat if flat.is_dir() else folder).digest == expected
+
+
+def test_several_coco_files_are_listed(tmp_path: Path) -> None:
+    folder = move(make(tmp_path), ("instances.json", "annotations/instances_val.json"))
+    text = (folder / "annotations" / "instances_val.json").read_text()
+    (folder / "annotations" / "instances_train.json").write_text(text)
+    with pytest.raises(DataError, match=r"instances_train\.json, instances_val\.json") as caught:
+        open_dataset(folder)
+    assert "--data" in caught.value.remedy
+    assert len(open_dataset(folder / "annotations" / "instances_val.json").items) == 2
 
 
 @pytest.mark.real
