@@ -1,12 +1,11 @@
-"""Shell completion, driven as bash, zsh and fish drive it."""
+"""Shell completion, driven through the environment as bash, zsh and fish drive it."""
 
 from __future__ import annotations
 
-import re
-import shlex
+import json
 
 import pytest
-from command_line import edgecv, python
+from command_line import python
 
 from edgecv_cli.cli.main import COMMANDS
 from edgecv_cli.config import common, doctor
@@ -27,82 +26,104 @@ ANSWERS = {
 # Where a file stands, edgecv answers nothing and the shell completes file names.
 FILES = ("edgecv inspect mo", "edgecv quantize m.onnx -o ", "edgecv evaluate m.onnx --data ")
 
-# All lines in one process, each through the whole protocol.
+# The whole protocol for each environment, all in one process.
 MANY = """
 import io, json, os, sys
 from contextlib import redirect_stdout
 from edgecv_cli.cli import main
-answers = {}
-for line in json.loads(sys.argv[1]):
-    words = line.split(" ")
-    os.environ.update(_EDGECV_COMPLETE="complete_bash", COMP_WORDS=line,
-                      COMP_CWORD=str(len(words) - 1))
-    out = io.StringIO()
-    sys.argv[1:] = []
+asked, sys.argv[1:] = json.loads(sys.argv[1]), []
+answers = []
+for variables in asked:
+    os.environ.update(variables)
+    out, code = io.StringIO(), None
     with redirect_stdout(out):
         try:
             main.main()
-        except SystemExit:
-            pass
-    answers[line] = out.getvalue().split()
+        except SystemExit as ended:
+            code = ended.code
+    answers.append([out.getvalue(), code])
 heavy = {"numpy", "onnx", "cv2", "onnxruntime", "yaml"} & set(sys.modules)
 print(json.dumps([answers, sorted(heavy), sys.modules.get("rich") is None]))
 """
 
 
+def bash(line):
+    words = line.split(" ")
+    return {
+        "_EDGECV_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+
+
+def zsh(line):
+    return {"_EDGECV_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+
+
+def fish(action, line):
+    return {
+        "_EDGECV_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_FISH_ACTION": action,
+        "_TYPER_COMPLETE_ARGS": line,
+    }
+
+
+ASKED = {
+    **{line: bash(line) for line in (*ANSWERS, *FILES)},
+    "zsh": zsh("edgecv quantize --pref"),
+    "zsh file": zsh("edgecv inspect "),
+    "fish": fish("get-args", "edgecv quan"),
+    "fish yes": fish("is-args", "edgecv quan"),
+    "fish file": fish("is-args", "edgecv inspect "),
+    **{
+        shell: {"_EDGECV_COMPLETE": shell} for shell in ("source_bash", "source_zsh", "source_fish")
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def answered():
-    import json
-
-    done = python("-c", MANY, json.dumps([*ANSWERS, *FILES]))
+    """What was said and the exit code by question, then what was imported for it."""
+    done = python("-c", MANY, json.dumps(list(ASKED.values())))
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    answers, heavy, plain = json.loads(done.stdout)
+    return {**dict(zip(ASKED, answers, strict=True)), "heavy": heavy, "plain": plain}
 
 
 @pytest.mark.parametrize("line", ANSWERS)
 def test_bash(answered, line):
-    said = answered[0][line]
+    said = answered[line][0].split()
     assert set(said) >= ANSWERS[line]
     assert all(word.startswith(line.rpartition(" ")[2]) for word in said)
 
 
 @pytest.mark.parametrize("line", FILES)
 def test_files_are_left_to_the_shell(answered, line):
-    assert answered[0][line] == []
+    assert answered[line][0].strip() == ""
 
 
 def test_completing_imports_nothing_heavy(answered):
-    assert answered[1:] == [[], True]
+    assert answered["heavy"] == []
+    assert answered["plain"]
 
 
-def test_zsh_gets_values_with_their_help():
-    line = "edgecv quantize --pref"
-    done = edgecv(_EDGECV_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line)
-    assert "_arguments" in done.stdout
-    assert '"--prefer":"' in done.stdout
-    assert "[default" in done.stdout
-    files = edgecv(_EDGECV_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="edgecv inspect ")
-    assert files.stdout.strip() == "_files"
+def test_zsh_gets_values_with_their_help(answered):
+    said, _ = answered["zsh"]
+    assert "_arguments" in said
+    assert '"--prefer":"' in said
+    assert "[default" in said
+    assert answered["zsh file"][0].strip() == "_files"
 
 
-def test_fish_asks_first_whether_there_are_answers():
-    def ask(action, line):
-        return edgecv(
-            _EDGECV_COMPLETE="complete_fish",
-            _TYPER_COMPLETE_FISH_ACTION=action,
-            _TYPER_COMPLETE_ARGS=line,
-        )
-
-    assert ask("get-args", "edgecv quan").stdout.split("\t")[0] == "quantize"
-    assert ask("is-args", "edgecv inspect ").returncode == 1
+def test_fish_asks_first_whether_there_are_answers(answered):
+    assert answered["fish"][0].split("\t")[0] == "quantize"
+    assert (answered["fish yes"][1] or 0, answered["fish file"][1]) == (0, 1)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script(shell):
-    done = edgecv(_EDGECV_COMPLETE=f"source_{shell}")
-    assert f"_EDGECV_COMPLETE=complete_{shell}" in done.stdout
-    assert re.search(r"\bedgecv\b", done.stdout)
-    assert shlex.split(done.stdout, comments=True)
+def test_each_shell_has_a_script(answered, shell):
+    said, _ = answered[f"source_{shell}"]
+    assert f"_EDGECV_COMPLETE=complete_{shell}" in said
 
 
 def test_completed_engines_are_those_that_there_are():

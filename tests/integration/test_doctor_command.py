@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 
-import pytest
 from command_line import edgecv, python
 from rich.console import Console
 
@@ -57,29 +56,19 @@ def test_the_screen_of_a_broken_machine():
     )
 
 
-def test_json_has_what_scripts_read():
-    done = edgecv("doctor", "--json", "--require", "onnxruntime:cpu")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+def test_what_is_required_and_absent_exits_1_with_the_whole_result():
+    done = edgecv("doctor", "--json", "--quiet", "--require", "onnxruntime", "--require", "coreml")
+    assert done.returncode == 1
     assert done.stdout.count("\n") == 1
+    result = json.loads(done.stdout)
     assert result["schema"] == "edgecv.doctor/1"
     assert {"cpu", "cores", "instruction_sets"} <= set(result["machine"])
     assert all({"name", "level", "found"} <= set(one) for one in result["findings"])
     engine = result["engines"][0]
     assert (engine["name"], engine["available"]) == ("onnxruntime", True)
     assert "CPUExecutionProvider" in engine["providers"]
-    assert "error" not in result
-
-
-def test_what_is_required_and_absent_exits_1_with_the_whole_result():
-    done = edgecv("doctor", "--json", "--quiet", "--require", "coreml")
-    result = json.loads(done.stdout)
-    assert done.returncode == 1
-    assert result["error"]["kind"] == "doctor"
     assert set(result["error"]) == {"kind", "problem", "remedy"}
-    assert result["findings"]
-    assert done.stderr.startswith("error: edgecv can't work here: required coreml")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: edgecv can't work here: required coreml: this edgecv")
 
 
 def test_an_unknown_engine_is_wrong_usage(capfd):
@@ -87,9 +76,8 @@ def test_an_unknown_engine_is_wrong_usage(capfd):
     assert "there is no such engine" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["numpy", "cv2"])
-def test_it_works_where_a_library_is_broken(tmp_path, module):
-    (tmp_path / f"{module}.py").write_text("import os\nos.abort()\n")
+def test_it_works_where_a_library_is_broken(tmp_path):
+    (tmp_path / "numpy.py").write_text("import os\nos.abort()\n")
     script = (
         "import os, sys\n"
         f"sys.path[0] = os.environ['PYTHONPATH'] = {str(tmp_path)!r}\n"
@@ -98,5 +86,5 @@ def test_it_works_where_a_library_is_broken(tmp_path, module):
     done = python("-c", script, "doctor", "--json", "--quiet")
     assert done.returncode == 1, done.stderr
     broken = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
-    assert broken[module]["found"] == "can't be loaded: crashed with SIGABRT"
-    assert broken[module]["remedy"].startswith("pip install --force-reinstall")
+    assert broken["numpy"]["found"] == "can't be loaded: crashed with SIGABRT"
+    assert broken["numpy"]["remedy"].startswith("pip install --force-reinstall")
