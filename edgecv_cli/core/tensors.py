@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Shape = tuple[int | None, ...]
+"""One entry per axis; None where a graph leaves it open."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -16,7 +19,7 @@ class TensorSpec:
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: Shape
     dtype: str
 
     @property
@@ -27,3 +30,13 @@ class TensorSpec:
     def __str__(self) -> str:
         sizes = ",".join("?" if size is None else str(size) for size in self.shape)
         return f"{self.name} {self.dtype} [{sizes}]"
+
+
+def is_image(shape: Shape) -> bool:
+    """Whether a shape is that of colour pictures: [N, 3, H, W] or [N, H, W, 3]."""
+    return len(shape) == 4 and (shape[1] == 3 or is_nhwc(shape))
+
+
+def is_nhwc(shape: Shape) -> bool:
+    """Whether a 4-D image shape has its 3 channels last."""
+    return shape[3] == 3 and shape[1] != 3

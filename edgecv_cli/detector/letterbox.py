@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,8 @@ from numpy.typing import NDArray
 
 from edgecv_cli.core.boxes import FloatArray
 from edgecv_cli.core.require import cv2
+from edgecv_cli.detector.pixels import ByteArray, pad_values, picture_shape, write_pixels
 from edgecv_cli.detector.spec import InputSpec
-
-ByteArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,34 +59,29 @@ class Letterbox:
         )
         return cls(image_hw, content, (max(0, top), max(0, left)), spec)
 
-    def apply(self, image: ByteArray, out: FloatArray) -> None:
+    def apply(self, image: ByteArray, out: NDArray[Any]) -> None:
         """Write the network's input.
 
         Args:
             image: BGR uint8 [H, W, 3]; any strides.
-            out: float32 [3, h, w], C-contiguous, overwritten whole: colour order, scale, mean,
-                std and padding as the spec says.
+            out: of the input's element type, [3, h, w] or for layout ``nhwc`` [h, w, 3],
+                C-contiguous, overwritten whole: colour order, scale, mean, std and padding as
+                the spec says.
 
         Raises:
             ValueError: shapes or types differ from what this letterbox was fitted to.
             MissingDependencyError: OpenCV is not there.
         """
+        shape = picture_shape(self.input)
         if image.shape != (*self.source, 3) or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {(*self.source, 3)}, got {image.dtype} {image.shape}")
-        if out.shape != (3, *self.input.size) or out.dtype != np.float32:
-            raise ValueError(
-                f"expected float32 {(3, *self.input.size)}, got {out.dtype} {out.shape}"
-            )
-        tables = _tables(self.input)
-        self._fill_borders(out, tables[:, self.input.pad])
-        library = cv2()
-        planes = library.split(self._resized(library, image), _SCRATCH.planes(self.content))
-        if self.input.color == "rgb":
-            planes = planes[::-1]
-        top, left = self.offset
-        height, width = self.content
-        for table, plane, target in zip(tables, planes, out, strict=True):
-            library.LUT(plane, table, target[top : top + height, left : left + width])
+        if out.shape != shape or out.dtype != self.input.dtype:
+            raise ValueError(f"expected {self.input.dtype} {shape}, got {out.dtype} {out.shape}")
+        self._fill_borders(out, pad_values(self.input))
+        (top, left), (height, width) = self.offset, self.content
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        inside = out[:, rows, columns] if self.input.layout == "nchw" else out[rows, columns]
+        write_pixels(self._resized(cv2(), image), self.input, inside, _SCRATCH.planes(self.content))
 
     def to_source(self, boxes: FloatArray) -> FloatArray:
         """Map boxes [n, 4] (x1, y1, x2, y2) from input to source pixels, clipped to the image."""
@@ -112,27 +105,17 @@ class Letterbox:
         )
         return resized
 
-    def _fill_borders(self, out: FloatArray, pad: FloatArray) -> None:
+    def _fill_borders(self, out: NDArray[Any], value: NDArray[Any]) -> None:
         (top, left), (height, width) = self.offset, self.content
-        value = pad[:, None, None]
-        out[:, :top] = value
-        out[:, top + height :] = value
-        out[:, top : top + height, :left] = value
-        out[:, top : top + height, left + width :] = value
+        rows = out if self.input.layout == "nhwc" else out.transpose(1, 2, 0)
+        rows[:top] = value
+        rows[top + height :] = value
+        rows[top : top + height, :left] = value
+        rows[top : top + height, left + width :] = value
 
 
 def _rows_are_dense(image: ByteArray) -> bool:
     return image.strides[1:] == (3, 1) and image.strides[0] > 0
-
-
-@lru_cache(maxsize=16)
-def _tables(spec: InputSpec) -> FloatArray:
-    """The network's value of each pixel value: float32 [3, 256], in its own colour order."""
-    pixels = np.arange(256, dtype=np.float64) / spec.scale
-    mean, std = np.asarray(spec.mean)[:, None], np.asarray(spec.std)[:, None]
-    tables: FloatArray = ((pixels - mean) / std).astype(np.float32)
-    tables.flags.writeable = False
-    return tables
 
 
 class _Scratch(threading.local):

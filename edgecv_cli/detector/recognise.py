@@ -13,9 +13,10 @@ from typing import Any
 
 from edgecv_cli.core.errors import ConfigError, ModelError, UnrecognisedError
 from edgecv_cli.detector.classes import BACKGROUND
+from edgecv_cli.detector.feeding import as_declared, image_of
 from edgecv_cli.detector.heads import HEADS, Reading, head_of
 from edgecv_cli.detector.heads.relatives import TASKS, refuse, refuse_classifier
-from edgecv_cli.detector.heads.views import image_tensor
+from edgecv_cli.detector.heads.views import image_tensor, require_fed
 from edgecv_cli.detector.metadata import ExportNotes, export_notes, stored_spec
 from edgecv_cli.detector.overrides import apply_overrides, load_spec_overrides, overridden
 from edgecv_cli.detector.spec import DetectorSpec
@@ -66,7 +67,12 @@ def recognise(facts: GraphFacts, *, override: Mapping[str, Any] | None = None) -
         ConfigError: an override makes no sense.
         ModelError: the stored spec is broken or belongs to another graph.
     """
-    told = dict(override or {})
+    found = _recognised(facts, dict(override or {}))
+    require_fed(facts, found.spec)
+    return found
+
+
+def _recognised(facts: GraphFacts, told: Mapping[str, Any]) -> Recognised:
     stored = stored_spec(facts.metadata)
     if stored is not None and told.get("family", stored.family) == stored.family:
         spec = _fitted(stored, facts)
@@ -166,10 +172,9 @@ def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:
             "graph lacks",
             remedy="name the detector's `family` in a spec file and give it with --spec",
         )
-    if facts.input_size in (None, spec.input.size):
-        return spec
-    # a graph that takes any size, looked at in another one
-    return spec.replace(input={**spec.input.model_dump(), "size": facts.input_size})
+    size = facts.input_size or spec.input.size  # a graph of any size, looked at in another one
+    told = spec.input.model_copy(update={"size": size})
+    return spec.replace(input=as_declared(image_of(facts.inputs, told), told))
 
 
 def _named(reading: Reading, notes: ExportNotes) -> Reading:
@@ -206,6 +211,13 @@ def _told(reading: Reading, told: Mapping[str, Any]) -> Recognised:
             f"detector spec, input.size: the graph runs at {height}x{width}",
             remedy="drop it, or give --input-size HxW if the graph takes any size",
         )
+    for key in ("dtype", "layout"):
+        found, asked = (getattr(part.input, key) for part in (reading.spec, spec))
+        if found != asked:
+            raise ConfigError(
+                f"detector spec, input.{key}: the graph takes {found}, not {asked}",
+                remedy=f"leave input.{key} out of --spec: the graph says it",
+            )
     settled = {_SETTLES.get(key, key) for key in keys}
     evidence = reading.evidence
     if keys:

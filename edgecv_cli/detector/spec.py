@@ -45,7 +45,8 @@ class InputSpec(_Frozen):
     """How an image becomes the network's input.
 
     The pixel (0..255) is divided by ``scale``, then ``mean`` is subtracted and the result
-    divided by ``std``, per channel in the network's colour order.
+    divided by ``std``, per channel in the network's colour order. A ``uint8`` input takes the
+    pixel as it is: its scaling is inside the graph.
     """
 
     name: str = ""
@@ -72,6 +73,16 @@ class InputSpec(_Frozen):
         if any(not 8 <= side <= 8192 for side in value):
             raise ValueError("each side must be 8 to 8192 pixels")
         return value
+
+    @model_validator(mode="after")
+    def _scaled_once(self) -> InputSpec:
+        plain = self.scale == 1 and not any(self.mean) and set(self.std) == {1.0}
+        if self.dtype == "uint8" and not plain:
+            raise ValueError(
+                "a uint8 input takes pixels 0..255 as they are, scaled inside the graph: leave "
+                "scale, mean and std out"
+            )
+        return self
 
 
 class OutputTensor(_Frozen):

@@ -8,17 +8,15 @@ from collections import Counter
 import numpy as np
 import onnx
 
-from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.core.tensors import Shape, TensorSpec, is_nhwc
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.io import read_metadata
 from edgecv_cli.graph.probe import probe_tail
 from edgecv_cli.graph.shapes import (
-    Shape,
     fixed,
     graph_inputs,
     image_input,
     infer_shapes,
-    is_nhwc,
     value_shape,
 )
 from edgecv_cli.graph.tail import INTEGER_WEIGHTED, Constants, find_tail, is_head
@@ -102,6 +100,11 @@ def count_macs(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> int | None:
                 return None
             total += macs
     return total
+
+
+def input_specs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the inputs that a caller must feed, as declared."""
+    return tuple(_spec(value, {}) for value in graph_inputs(model))
 
 
 def _spec(value: onnx.ValueInfoProto, shapes: dict[str, Shape]) -> TensorSpec:

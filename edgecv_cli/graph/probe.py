@@ -11,9 +11,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgecv_cli.core.tensors import Shape
 from edgecv_cli.graph.evaluate import BoundedEvaluator
 from edgecv_cli.graph.facts import TailProbe
-from edgecv_cli.graph.shapes import Shape, value_shape
+from edgecv_cli.graph.shapes import value_shape
 from edgecv_cli.graph.tail import Constants, Tail, find_tail
 
 _STEERED = frozenset({"NonZero", "Loop", "If", "Scan"})

@@ -8,8 +8,8 @@ import onnx
 from onnx import shape_inference
 
 from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.core.tensors import Shape, is_image, is_nhwc
 
-Shape = tuple[int | None, ...]
 _MAX_ELEMENTS = 2**31
 
 
@@ -31,17 +31,13 @@ def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto | None:
-    """Return the first 4-D input, or None."""
+    """Return the first input that is a picture, else the first 4-D one, or None."""
+    planes = []
     for value in graph_inputs(model):
         shape = value_shape(value)
         if shape is not None and len(shape) == 4:
-            return value
-    return None
-
-
-def is_nhwc(shape: Shape) -> bool:
-    """Whether a 4-D image shape has its 3 channels last."""
-    return shape[3] == 3 and shape[1] != 3
+            planes.append((not is_image(shape), value))
+    return min(planes, key=lambda entry: entry[0])[1] if planes else None
 
 
 def fixed(model: onnx.ModelProto, input_size: tuple[int, int] | None) -> onnx.ModelProto:
@@ -86,8 +82,22 @@ def fixed(model: onnx.ModelProto, input_size: tuple[int, int] | None) -> onnx.Mo
     for dim, known in zip(dims, wanted, strict=True):
         if known is not None:
             dim.dim_value = known
+    others = [other for other in graph_inputs(copy) if other.name != target.name]
+    for other in others:
+        _close_batch(other, symbols, wanted[0])
     _forget_open_shapes(copy, symbols)
     return copy
+
+
+def _close_batch(value: onnx.ValueInfoProto, symbols: dict[str, int], batch: int | None) -> None:
+    """Give an input that comes with the picture, such as its size, the picture's batch."""
+    dims = value.type.tensor_type.shape.dim
+    for axis, dim in enumerate(dims):
+        known = symbols.get(dim.dim_param) if dim.dim_param else None
+        if known is None and axis == 0 and len(dims) > 1 and dim.dim_value <= 0:
+            known = batch
+        if known is not None:
+            dim.dim_value = known
 
 
 def _forget_open_shapes(model: onnx.ModelProto, symbols: dict[str, int]) -> None:

@@ -9,8 +9,9 @@ from functools import cached_property
 
 import onnx
 
+from edgecv_cli.core.tensors import Shape
 from edgecv_cli.graph.inspect import node_macs
-from edgecv_cli.graph.shapes import Shape, infer_shapes
+from edgecv_cli.graph.shapes import infer_shapes
 from edgecv_cli.graph.tail import Constants, find_tail, is_head
 
 

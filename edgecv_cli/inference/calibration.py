@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.detector.letterbox import Letterbox
+from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.feeding import InputFeed
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.media.images import read_image
 
@@ -23,17 +24,29 @@ class CalibrationFeed:
         used: the paths that were fed, after iteration.
     """
 
-    def __init__(self, paths: Sequence[Path], spec: DetectorSpec, context: Context) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        inputs: Sequence[TensorSpec],
+        spec: DetectorSpec,
+        context: Context,
+    ) -> None:
+        """Take images for a network with these inputs."""
         self._paths = paths
+        self._inputs = inputs
         self._spec = spec
         self._context = context
         self.skipped: list[str] = []
         self.used: list[Path] = []
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield float32 [1, 3, H, W]; the buffer is reused for the next image."""
+    def __iter__(self) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield what every input is fed, by name; the arrays are reused for the next image.
+
+        Raises:
+            EdgeCVError: as :class:`edgecv_cli.detector.feeding.InputFeed`.
+        """
         self.skipped, self.used = [], []
-        tensor = np.zeros((1, 3, *self._spec.input.size), np.float32)
+        feed = InputFeed(self._inputs, self._spec)
         with self._context.progress.task("calibrate", len(self._paths), "image") as task:
             for path in self._paths:
                 self._context.cancel.check()
@@ -43,6 +56,6 @@ class CalibrationFeed:
                 except DataError as error:
                     self.skipped.append(f"{path.name}: {error.problem}")
                     continue
-                Letterbox.fit(image.shape[:2], self._spec.input).apply(image, tensor[0])
+                feed.fill(image)
                 self.used.append(path)
-                yield tensor
+                yield feed.feeds

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import SYSTEM, Clock
-from edgecv_cli.core.errors import EdgeCVError, EngineError
+from edgecv_cli.core.errors import EdgeCVError
+from edgecv_cli.detector.feeding import InputFeed
 from edgecv_cli.detector.heads import build_decoder
 from edgecv_cli.detector.letterbox import Letterbox
 from edgecv_cli.detector.nms import suppress
@@ -41,8 +42,7 @@ class Predictor:
         self.profile = profile
         self._clock = clock
         self._decoder = build_decoder(spec, runner.outputs)
-        self._input = input_name(runner, spec)
-        self._tensor: NDArray[np.float32] = np.zeros((1, 3, *spec.input.size), np.float32)
+        self._feed = InputFeed(runner.inputs, spec)
 
     def predict(self, image: NDArray[np.uint8]) -> Detections:
         """Find the objects in a picture.
@@ -68,18 +68,19 @@ class Predictor:
 
     def prepare(self, image: NDArray[np.uint8]) -> Letterbox:
         """Fill the input tensor from a picture; returns the geometry for the way back."""
-        fit = Letterbox.fit(image.shape[:2], self.spec.input)
-        fit.apply(image, self._tensor[0])
-        return fit
+        return self._feed.fill(image)
 
     def infer(self) -> dict[str, NDArray[Any]]:
         """Run the network on the prepared input tensor."""
-        return self.runner.infer({self._input: self._tensor})
+        return self.runner.infer(self._feed.feeds)
 
     def read(
         self, outputs: dict[str, NDArray[Any]], fit: Letterbox, profile: Profile | None = None
     ) -> Detections:
-        """Decode, suppress and map back the outputs of one picture (None: own profile)."""
+        """Decode, suppress and map back the outputs of one picture (None: own profile).
+
+        Of a network of a fixed batch, which is fed one picture throughout, the first is read.
+        """
         profile = profile or self.profile
         found = self._decoder.candidates(
             outputs,
@@ -93,23 +94,6 @@ class Predictor:
     def close(self) -> None:
         """Free the engine's memory."""
         self.runner.close()
-
-
-def input_name(runner: Runner, spec: DetectorSpec) -> str:
-    """Return which of a model's inputs takes the image.
-
-    Raises:
-        EngineError: it has several, and the spec names none of them.
-    """
-    names = [value.name for value in runner.inputs]
-    if spec.input.name in names:
-        return spec.input.name
-    if len(names) == 1:
-        return names[0]
-    raise EngineError(
-        f"the model has no input '{spec.input.name}', but {', '.join(names)}",
-        remedy="name the image input in --spec under input: {name: ...}",
-    )
 
 
 def open_predictor(

@@ -17,7 +17,7 @@ from edgecv_cli.core.errors import (
     MissingDependencyError,
     UsageError,
 )
-from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.schedule import MAX_WARM_UP, STEADY_BLOCKS, block_count, is_steady
 
 T = TypeVar("T")
@@ -35,14 +35,14 @@ class BenchRow:
         model: the file.
         engine: name, with an optional device after a colon.
         threads: of the engine; None is one per usable core.
-        input: how a picture becomes the input; None scales it to 0..1.
+        spec: how the detector is fed; None scales pictures to 0..1.
         input_size: [height, width] for a model that leaves it open.
     """
 
     model: Path
     engine: str = "onnxruntime"
     threads: int | None = None
-    input: InputSpec | None = None
+    spec: DetectorSpec | None = None
     input_size: tuple[int, int] | None = None
 
 
@@ -68,6 +68,7 @@ class Lane:
     load_ns: int | None = None
     first_ns: int | None = None
     provider: str | None = None
+    batch: int | None = None
     peak_rss_bytes: int | None = None
     inference_ns: float = 0.0
     block: int = 0
@@ -87,7 +88,7 @@ class Lane:
                 "model": str(row.model.absolute()),
                 "engine": row.engine,
                 "threads": row.threads,
-                "input": row.input.model_dump(mode="json") if row.input else None,
+                "spec": row.spec.model_dump(mode="json") if row.spec else None,
                 "input_size": list(row.input_size) if row.input_size else None,
                 "seed": seed,
             },
@@ -95,7 +96,7 @@ class Lane:
         )
         if answer is not None:
             self.load_ns, self.first_ns = answer["load_ns"], answer["first_ns"]
-            self.provider = answer["provider"]
+            self.provider, self.batch = answer["provider"], answer.get("batch")
 
     def warm_up(self, block_seconds: float) -> None:
         """Run blocks of about that length until their median is steady, within bounds."""

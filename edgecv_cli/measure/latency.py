@@ -22,7 +22,7 @@ from edgecv_cli.core.measurement import (
     paired_ratio,
     summarise_ns,
 )
-from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
 from edgecv_cli.measure.latency_result import BenchRun, LatencyResult, Ratio, SpeedResult
 from edgecv_cli.measure.latency_warnings import warnings_of
@@ -85,7 +85,7 @@ def compare_speed(
     threads: int | None,
     seconds: float,
     context: Context,
-    input_spec: InputSpec | None = None,
+    spec: DetectorSpec | None = None,
     start: StartTimer | None = None,
 ) -> SpeedResult:
     """Time a candidate against its baseline.
@@ -96,15 +96,15 @@ def compare_speed(
         threads: of the engine; None is one per usable core.
         seconds: timed inference, both together.
         context: progress, cancellation and seed.
-        input_spec: how a picture becomes the input, and its size where a file leaves that open;
-            None scales it to 0..1.
+        spec: how the detector is fed, and its size where a file leaves that open; None scales
+            pictures to 0..1.
         start: makes a row's child process.
 
     Raises:
         EdgeCVError: one of the two could not be timed.
     """
-    size = None if input_spec is None else input_spec.size
-    rows = [BenchRow(path, engine, threads, input_spec, size) for path in (baseline, candidate)]
+    size = None if spec is None else spec.input.size
+    rows = [BenchRow(path, engine, threads, spec, size) for path in (baseline, candidate)]
     lanes = _measure(rows, seconds / 2, None, context, start)
     for lane in lanes:
         if lane.failure:
@@ -197,7 +197,8 @@ def _run_of(lane: Lane) -> BenchRun:
         update={
             **dict(summary),
             "provider": lane.provider,
-            "fps": 1000 / summary.mean_ms,
+            "fps": 1000 * (lane.batch or 1) / summary.mean_ms,
+            "batch": lane.batch,
             "rounds": len(lane.rounds),
             "first_inference_ms": _ms(lane.first_ns),
             "load_ms": _ms(lane.load_ns),

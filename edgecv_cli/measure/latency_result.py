@@ -22,7 +22,12 @@ class BenchRun(Part):
     p95_ms: float | None = None
     p99_ms: float | None = None
     mean_ms: float | None = None
-    fps: float | None = Field(default=None, description="Inferences a second, one after the other.")
+    fps: float | None = Field(
+        default=None, description="Images a second, one inference after the other."
+    )
+    batch: int | None = Field(
+        default=None, description="Images of one inference, which every time here is that of."
+    )
     samples: int | None = Field(default=None, description="Inferences that were timed.")
     rounds: int | None = Field(default=None, description="Blocks that the samples were taken in.")
     spread: float | None = Field(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import EngineError
-from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.core.tensors import is_image
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
 from edgecv_cli.measure.pictures import network_feeds
 from edgecv_cli.runtime.base import Runner
@@ -47,7 +48,7 @@ class LatencyService:
         raise ValueError(f"the latency service has no method {method!r}")
 
     def _open(self, payload: dict[str, Any]) -> dict[str, Any]:
-        spec, size = payload.get("input"), payload.get("input_size")
+        spec, size = payload.get("spec"), payload.get("input_size")
         artifact = Artifact.open(Path(payload["model"]))
         started = time.perf_counter_ns()
         self._runner = open_runner(artifact, payload["engine"], payload.get("threads"))
@@ -57,7 +58,7 @@ class LatencyService:
             self._runner.inputs,
             count=_PICTURES,
             seed=payload["seed"],
-            spec=None if spec is None else InputSpec.model_validate(spec),
+            spec=None if spec is None else DetectorSpec.model_validate(spec),
             size=None if size is None else (size[0], size[1]),
         )
         reset_peak_rss()  # drawing the pictures is not the model's doing
@@ -65,6 +66,7 @@ class LatencyService:
             "load_ns": loaded - started,
             "first_ns": self._once(),
             "provider": self._runner.execution.provider,
+            "batch": _batch(self._feeds[0]),
         }
 
     def _once(self) -> int:
@@ -75,3 +77,8 @@ class LatencyService:
         started = time.perf_counter_ns()
         self._runner.infer(feeds)
         return time.perf_counter_ns() - started
+
+
+def _batch(feeds: dict[str, NDArray[Any]]) -> int | None:
+    """Return how many pictures one inference takes, if it takes any."""
+    return next((len(array) for array in feeds.values() if is_image(array.shape)), None)

@@ -48,6 +48,11 @@ def _row(lane: Lane, label: str) -> list[str]:
         return []
     summary = summarise_ns([time for block in lane.rounds for time in block])
     found = []
+    if lane.batch is not None and lane.batch > 1:
+        found.append(
+            f"{label}: one inference takes {lane.batch} images: times are of all of them, fps "
+            "counts images"
+        )
     if not lane.steady:
         found.append(f"{label}: times were not steady after {MAX_WARM_UP} blocks of warm-up")
     if summary.spread > SPREAD_LIMIT:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import EngineError
-from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.core.tensors import TensorSpec, is_image, is_nhwc
+from edgecv_cli.detector.feeding import InputFeed
+from edgecv_cli.detector.spec import DetectorSpec
 
 _MEAN, _DEVIATION = 110.0, 58.0  # of 8-bit photographs
 _COLOUR = 0.25  # share of the contrast that differs between channels
-_UNIT = InputSpec.model_validate({"scale": 255.0})
 
 
 def natural_pictures(count: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
@@ -53,7 +53,7 @@ def network_feeds(
     *,
     count: int,
     seed: int,
-    spec: InputSpec | None = None,
+    spec: DetectorSpec | None = None,
     size: tuple[int, int] | None = None,
 ) -> list[dict[str, NDArray[Any]]]:
     """Make ``count`` sets of inputs for a network.
@@ -62,29 +62,44 @@ def network_feeds(
         inputs: what the network takes; open batch axes become 1.
         count: how many sets.
         seed: of the pictures.
-        spec: how a picture becomes the input; None scales it to 0..1.
-        size: [height, width] for a network that leaves it open.
+        spec: how the detector is fed; without one, pictures are scaled to 0..1, and what is no
+            picture gets random numbers.
+        size: [height, width] for a network that leaves it open and has no spec.
 
     Raises:
-        EngineError: an input's size is open and ``size`` is not given.
+        EngineError: an input's size is open and ``size`` is not given, or the spec does not
+            explain it.
     """
+    if spec is not None:
+        return _as_specified(inputs, count, seed, spec)
     feeds: list[dict[str, NDArray[Any]]] = [{} for _ in range(count)]
     for place, tensor in enumerate(inputs):
-        values = _values(tensor, count, seed + place, spec or _UNIT, size)
+        values = _values(tensor, count, seed + place, size)
         for feed, value in zip(feeds, values, strict=True):
             feed[tensor.name] = value
     return feeds
 
 
+def _as_specified(
+    inputs: tuple[TensorSpec, ...], count: int, seed: int, spec: DetectorSpec
+) -> list[dict[str, NDArray[Any]]]:
+    feed = InputFeed(inputs, spec)
+    made = []
+    for picture in natural_pictures(count, spec.input.size, seed):
+        feed.fill(picture)
+        made.append({name: array.copy() for name, array in feed.feeds.items()})
+    return made
+
+
 def _values(
-    tensor: TensorSpec, count: int, seed: int, spec: InputSpec, size: tuple[int, int] | None
+    tensor: TensorSpec, count: int, seed: int, size: tuple[int, int] | None
 ) -> list[NDArray[Any]]:
     shape = _shape(tensor, size)
-    if len(shape) == 4 and 3 in {shape[1], shape[3]}:
-        first = shape[1] == 3
+    if is_image(shape):
+        first = not is_nhwc(shape)
         extent = (shape[2], shape[3]) if first else (shape[1], shape[2])
         pictures = natural_pictures(count, extent, seed)
-        return [_as_input(picture, shape, tensor.dtype, spec, first) for picture in pictures]
+        return [_as_input(picture, shape, tensor.dtype, first) for picture in pictures]
     if np.issubdtype(np.dtype(tensor.dtype), np.floating):
         rng = np.random.default_rng(seed)
         return [rng.random(shape).astype(tensor.dtype) for _ in range(count)]
@@ -92,16 +107,11 @@ def _values(
 
 
 def _as_input(
-    picture: NDArray[np.uint8],
-    shape: tuple[int, ...],
-    dtype: str,
-    spec: InputSpec,
-    channels_first: bool,
+    picture: NDArray[np.uint8], shape: tuple[int, ...], dtype: str, channels_first: bool
 ) -> NDArray[Any]:
-    value = picture.astype(np.float32)
+    value: NDArray[Any] = picture
     if np.issubdtype(np.dtype(dtype), np.floating):
-        mean, deviation = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
-        value = (value / np.float32(spec.scale) - mean) / deviation
+        value = picture.astype(np.float32) / np.float32(255)
     if channels_first:
         value = value.transpose(2, 0, 1)
     return np.ascontiguousarray(np.broadcast_to(value, shape), dtype=dtype)

@@ -6,11 +6,10 @@ It is here to be measured beside edgecv's result, never to be shipped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
@@ -42,8 +41,8 @@ def stock_quantize(
         options: of ``quantize_static``; none are the stock ones.
     """
     peer = require("onnxruntime.quantization", pip="onnxruntime", why="the stock quantizer")
-    name = spec.input.name or artifact.facts().inputs[0].name
-    reader = _reader_of(peer.CalibrationDataReader, CalibrationFeed(images, spec, context), name)
+    feed = CalibrationFeed(images, artifact.facts().inputs, spec, context)
+    reader = _reader_of(peer.CalibrationDataReader, feed)
     quiet = logging.getLogger()
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -57,13 +56,13 @@ def stock_quantize(
     target.write_bytes(serialize(model))
 
 
-def _reader_of(base: type[Any], feed: CalibrationFeed, name: str) -> Any:
+def _reader_of(base: type[Any], feed: CalibrationFeed) -> Any:
     class Reader(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._feeds: Iterator[NDArray[np.float32]] = iter(feed)
+            self._feeds = iter(feed)
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            tensor = next(self._feeds, None)
-            return None if tensor is None else {name: tensor.copy()}
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            arrays = next(self._feeds, None)
+            return None if arrays is None else {name: a.copy() for name, a in arrays.items()}
 
     return Reader()

@@ -88,7 +88,7 @@ def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> li
             model=path,
             engine=engine,
             threads=config.threads,
-            input=spec.input if (spec := specs[path]) else None,
+            spec=specs[path],
             input_size=config.input_size,
         )
         for engine in config.engine

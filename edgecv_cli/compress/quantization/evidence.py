@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.grids import tensors_of
-from edgecv_cli.compress.quantization.observe import Observations, observe
+from edgecv_cli.compress.quantization.observe import Feed, Observations, observe
 from edgecv_cli.compress.quantization.placement import distinct_placements, place
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.calibration import CalibrationFeed
-from edgecv_cli.inference.predictor import input_name
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
 from edgecv_cli.runtime.opening import open_runner
 
-Feed = NDArray[np.float32]
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def gather(
         DataError: no image can be decoded.
         InterruptedByUser: the run was cancelled.
     """
-    feed = CalibrationFeed(paths, spec, context)
+    feed = CalibrationFeed(paths, input_specs(topology.model), spec, context)
     tensors = tensors_of(topology, place(topology, "all").nodes)
     reset = reset_peak_rss()
     started = time.perf_counter()
@@ -99,7 +99,7 @@ def gather(
             topology,
             feed,
             tensors=tensors,
-            open_model=_opener(folder, spec, engine, threads, stack),
+            open_model=_opener(folder, engine, threads, stack),
             context=context,
         )
     return Evidence(
@@ -123,18 +123,17 @@ def scratch() -> Iterator[Path]:
 
 
 def _opener(
-    folder: Path, spec: DetectorSpec, engine: str, threads: int | None, stack: ExitStack
-) -> Callable[[bytes], Callable[[Feed], list[Feed]]]:
-    def open_model(data: bytes) -> Callable[[Feed], list[Feed]]:
+    folder: Path, engine: str, threads: int | None, stack: ExitStack
+) -> Callable[[bytes], Callable[[Feed], list[Array]]]:
+    def open_model(data: bytes) -> Callable[[Feed], list[Array]]:
         path = folder / "observed.onnx"
         path.write_bytes(data)
         runner = open_runner(Artifact.open(path), engine, threads)
         stack.callback(runner.close)
-        name = input_name(runner, spec)
         order = [value.name for value in runner.outputs]
 
-        def infer(feed: Feed) -> list[Feed]:
-            outputs = runner.infer({name: feed})
+        def infer(feed: Feed) -> list[Array]:
+            outputs = runner.infer(feed)
             return [outputs[key] for key in order]
 
         return infer

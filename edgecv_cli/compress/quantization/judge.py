@@ -178,7 +178,7 @@ class Judge:
             threads=self._threads,
             seconds=self._speed_seconds,
             context=self._context,
-            input_spec=self._spec.input,
+            spec=self._spec,
         )
 
 

@@ -7,7 +7,7 @@ layers' inputs. No activation is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from edgecv_cli.graph.topology import Topology
 
 SAMPLE = 2048
 _BINS = 2048
-Feed = NDArray[np.float32]
+Feed = Mapping[str, NDArray[Any]]
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ def observe(
     feeds: Iterable[Feed],
     *,
     tensors: Sequence[str],
-    open_model: Callable[[bytes], Callable[[Feed], list[NDArray[np.float32]]]],
+    open_model: Callable[[bytes], Callable[[Feed], list[Array]]],
     context: Context,
 ) -> Observations:
     """Run every image once through the graph with observers in it.
 
     Args:
         topology: the normalised graph.
-        feeds: input tensors, float32 [1, 3, H, W], one image at a time.
+        feeds: what every input is fed, by name, one image at a time.
         tensors: activation tensors to observe.
         open_model: loads serialized ONNX and returns a function from feed to outputs.
         context: cancellation is polled per image.
@@ -140,7 +141,7 @@ class _Running:
         self._means: NDArray[np.float64] | None = None
         self.images = 0
 
-    def add(self, low: Feed, high: Feed, samples: Feed, means: Feed) -> None:
+    def add(self, low: Array, high: Array, samples: Array, means: Array) -> None:
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             bad = self._names[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]
             raise ModelError(
@@ -171,9 +172,10 @@ class _Running:
         parts: dict[str, NDArray[np.float64]] = {}
         start = 0
         for name in channels:
-            width = int(topology.shapes[name][1] or 0)
-            parts[name] = self._means[start : start + width] / self.images
-            start += width
+            batch, width = (int(size or 0) for size in topology.shapes[name][:2])
+            means = self._means[start : start + batch * width].reshape(batch, width)
+            parts[name] = means.mean(axis=0) / self.images
+            start += batch * width
         return Observations(self.images, stats, parts)
 
 

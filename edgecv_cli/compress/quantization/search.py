@@ -201,8 +201,9 @@ class Search:
 
     def _time(self, candidates: list[Candidate]) -> list[Candidate]:
         paths = [self._original.path, *(self.path_of(candidate) for candidate in candidates)]
-        spec = self._evidence.spec.input
-        rows = [BenchRow(path, self._engine, self._threads, spec, spec.size) for path in paths]
+        spec = self._evidence.spec
+        size = spec.input.size
+        rows = [BenchRow(path, self._engine, self._threads, spec, size) for path in paths]
         result = benchmark(rows, duration_s=self._seconds, context=self._context)
         ratios = {ratio.b: ratio.ratio for ratio in result.ratios}
         timed = []

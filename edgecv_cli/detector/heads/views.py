@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
-from edgecv_cli.core.errors import UnrecognisedError
-from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.core.errors import ConfigError, UnrecognisedError
+from edgecv_cli.core.tensors import TensorSpec, is_image, is_nhwc
 from edgecv_cli.detector.grid import head_strides, matching_strides
 from edgecv_cli.detector.probing import Channels, channels_of, shapes_of
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec
@@ -79,36 +80,70 @@ def grid_views(facts: GraphFacts) -> Iterator[GridView]:
 
 
 def image_tensor(facts: GraphFacts) -> TensorSpec:
-    """Return the one input, an image [N, 3, H, W] in float32.
+    """Return the input that takes pictures: [N, 3, H, W] or [N, H, W, 3].
+
+    Its elements are float32, float16 or uint8. Other inputs may stand beside it, see
+    :func:`require_fed`.
 
     Raises:
-        UnrecognisedError: the inputs are something else.
+        UnrecognisedError: there is none, or more than one.
     """
     shown = ", ".join(str(tensor) for tensor in facts.inputs) or "none"
-    if len(facts.inputs) != 1:
+    images = [tensor for tensor in facts.inputs if is_image(tensor.shape)]
+    if len(images) != 1:
+        many = f"{len(images)} are images" if images else "none is an image [N,3,H,W] or [N,H,W,3]"
         raise UnrecognisedError(
-            f"a detector with one image input is expected; the inputs are: {shown}",
-            remedy="export the model with the image as its only input",
+            f"a detector takes one colour image; the inputs are: {shown}, of which {many}",
+            remedy="export the model with one image input, such as [1,3,H,W]",
         )
-    image = facts.inputs[0]
-    if len(image.shape) != 4 or image.shape[1] != 3:
-        hint = "; it looks channels-last" if len(image.shape) == 4 and image.shape[3] == 3 else ""
+    if images[0].dtype not in get_args(InputSpec.model_fields["dtype"].annotation):
         raise UnrecognisedError(
-            f"the input must be an image [N,3,H,W]; it is {shown}{hint}",
-            remedy="export the model with an input of [1,3,H,W]",
-        )
-    if image.dtype != "float32":
-        raise UnrecognisedError(
-            f"the image input must be float32; it is {shown}",
+            f"the image input must be float32, float16 or uint8; it is {images[0]}",
             remedy="export the model with a float32 input",
         )
-    return image
+    return images[0]
 
 
 def input_spec(facts: GraphFacts, defaults: DetectorSpec) -> InputSpec:
-    """Return the family's preprocessing for this graph's input and size."""
-    changes = {"name": image_tensor(facts).name, "size": facts.input_size}
+    """Return the family's preprocessing for this graph's input and size.
+
+    A uint8 input has its scaling inside the graph: the family's would be applied twice.
+    """
+    image = image_tensor(facts)
+    changes: dict[str, object] = {
+        "name": image.name,
+        "size": facts.input_size,
+        "dtype": image.dtype,
+        "layout": "nhwc" if is_nhwc(image.shape) else "nchw",
+    }
+    if image.dtype == "uint8":
+        changes |= {"scale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     return InputSpec.model_validate({**defaults.input.model_dump(), **changes})
+
+
+def require_fed(facts: GraphFacts, spec: DetectorSpec) -> None:
+    """Check that the spec says what every input is fed.
+
+    Raises:
+        UnrecognisedError: an input beside the image is not explained.
+        ConfigError: the spec feeds an input that the graph lacks.
+    """
+    names = {tensor.name for tensor in facts.inputs}
+    strange = sorted(set(spec.extra_inputs) - names)
+    if strange:
+        raise ConfigError(
+            f"detector spec, extra_inputs: the graph has no input '{strange[0]}', but "
+            f"{', '.join(sorted(names))}",
+            remedy="correct `extra_inputs` in --spec",
+        )
+    image = spec.input.name or image_tensor(facts).name
+    for tensor in facts.inputs:
+        if tensor.name != image and tensor.name not in spec.extra_inputs:
+            raise UnrecognisedError(
+                f"the graph takes a second input, {tensor}, and nothing says what it is fed",
+                remedy=f"write `extra_inputs: {{{tensor.name}: input-hw}}` (or input-wh, ones, or "
+                "a list of numbers) into a file and give it with --spec",
+            )
 
 
 def preprocessing_words(spec: InputSpec, source: str) -> dict[str, str]:
@@ -117,9 +152,13 @@ def preprocessing_words(spec: InputSpec, source: str) -> dict[str, str]:
     if any(spec.mean) or any(part != 1 for part in spec.std):
         means, stds = (",".join(f"{part:g}" for part in row) for row in (spec.mean, spec.std))
         scaled += f", mean {means}, std {stds}"
+    if spec.dtype == "uint8":
+        scaled, basis = "pixels 0..255 as they are", "a uint8 input's scaling is inside the graph"
+    else:
+        basis = source
     padded = f", pad {spec.pad}" if spec.resize != "stretch" else ""
     return {
         "color": f"colour order {spec.color.upper()} ({source})",
-        "scale": f"{scaled} ({source})",
+        "scale": f"{scaled} ({basis})",
         "resize": f"resize {spec.resize}{padded} ({source})",
     }

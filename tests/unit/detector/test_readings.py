@@ -300,10 +300,10 @@ def test_a_told_family_whose_shapes_are_not_there_is_refused(family):
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ((TensorSpec("x", (1, 64, 64, 3), "float32"),), "looks channels-last"),
-        ((TensorSpec("x", (1, 3, 64, 64), "uint8"),), "must be float32"),
-        ((TensorSpec("x", (1, 100), "float32"),), "must be an image"),
-        ((IMAGE, TensorSpec("scale", (1, 2), "float32")), "one image input is expected"),
+        ((TensorSpec("x", (1, 64, 1, 64), "float32"),), "none is an image"),
+        ((TensorSpec("x", (1, 3, 64, 64), "int8"),), "must be float32, float16 or uint8"),
+        ((TensorSpec("x", (1, 100), "float32"),), "none is an image"),
+        ((IMAGE, TensorSpec("other", (1, 3, 64, 64), "float32")), "2 are images"),
         ((), "the inputs are: none"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import InterruptedByUser
+from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.letterbox import Letterbox
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.inference.calibration import CalibrationFeed
@@ -19,6 +20,7 @@ SPEC = DetectorSpec(
     family="yolov8", input=InputSpec(size=(64, 96), scale=255.0), outputs=OutputSpec(),
     classes=("a",), boxes="cxcywh",
 )  # fmt: skip
+INPUTS = (TensorSpec("images", (1, 3, 64, 96), "float32"),)
 
 
 @pytest.fixture
@@ -34,9 +36,9 @@ def images(tmp_path):
 
 
 def test_every_image_is_prepared_as_for_inference(images):
-    feed = CalibrationFeed(images, SPEC, Context())
+    feed = CalibrationFeed(images, INPUTS, SPEC, Context())
 
-    tensors = [tensor.copy() for tensor in feed]
+    tensors = [arrays["images"].copy() for arrays in feed]
 
     assert feed.used == images
     assert feed.skipped == []
@@ -58,7 +60,7 @@ def test_images_that_do_not_decode_are_skipped_and_named(images, tmp_path):
     gone = tmp_path / "gone.png"
     order = [empty, images[0], text, cut, images[1], gone]
 
-    feed = CalibrationFeed(order, SPEC, Context())
+    feed = CalibrationFeed(order, INPUTS, SPEC, Context())
     count = sum(1 for _ in feed)
 
     assert count == 2
@@ -70,7 +72,7 @@ def test_images_that_do_not_decode_are_skipped_and_named(images, tmp_path):
 
 
 def test_no_image_at_all_yields_nothing():
-    feed = CalibrationFeed([], SPEC, Context())
+    feed = CalibrationFeed([], INPUTS, SPEC, Context())
 
     assert list(feed) == []
     assert feed.used == []
@@ -79,7 +81,7 @@ def test_no_image_at_all_yields_nothing():
 def test_iterating_again_starts_anew(images, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")
-    feed = CalibrationFeed([*images, bad], SPEC, Context())
+    feed = CalibrationFeed([*images, bad], INPUTS, SPEC, Context())
 
     first = sum(1 for _ in feed)
     second = sum(1 for _ in feed)
@@ -98,7 +100,7 @@ def test_ctrl_c_ends_between_two_images(images):
             if self.polls > 2:
                 raise InterruptedByUser
 
-    feed = CalibrationFeed(images, SPEC, replace(Context(), cancel=After()))
+    feed = CalibrationFeed(images, INPUTS, SPEC, replace(Context(), cancel=After()))
 
     with pytest.raises(InterruptedByUser):
         list(feed)

@@ -19,7 +19,7 @@ def model(tmp_path):
 
 def opening(model, **changes):
     payload = {"model": str(model), "engine": "onnxruntime", "threads": 1, "seed": 0}
-    return {**payload, "input": None, "input_size": None, **changes}
+    return {**payload, "spec": None, "input_size": None, **changes}
 
 
 def test_a_model_is_loaded_and_timed_in_blocks(model):

@@ -9,7 +9,7 @@ import pytest
 
 from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.detector.spec import InputSpec
+from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.measure.pictures import natural_pictures, network_feeds
 
 
@@ -32,15 +32,24 @@ def test_pictures_depend_on_the_seed_alone():
 
 
 def test_inputs_are_made_as_the_spec_says():
-    spec = InputSpec(size=(16, 24), scale=255.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    tensor = TensorSpec("images", (None, 3, 16, 24), "float32")
+    spec = DetectorSpec(
+        family="yolov8", outputs=OutputSpec(), classes=("a",), boxes="cxcywh",
+        input=InputSpec(
+            size=(16, 24), scale=255.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), color="bgr"
+        ),
+        extra_inputs={"sizes": "input-wh"},
+    )  # fmt: skip
+    inputs = (
+        TensorSpec("images", (None, 3, 16, 24), "float32"), TensorSpec("sizes", (None, 2), "int64")
+    )  # fmt: skip
 
-    (feeds,) = network_feeds((tensor,), count=1, seed=3, spec=spec)
+    (feeds,) = network_feeds(inputs, count=1, seed=3, spec=spec)
 
     picture = natural_pictures(1, (16, 24), 3)[0].astype(np.float32)
     expected = ((picture / 255 - 0.5) / 0.25).transpose(2, 0, 1)[None]
     assert feeds["images"].dtype == np.float32
     np.testing.assert_allclose(feeds["images"], expected, atol=1e-6)
+    assert feeds["sizes"].tolist() == [[24, 16]]
 
 
 def test_channels_may_come_last_and_bytes_stay_bytes():
