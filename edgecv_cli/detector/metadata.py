@@ -1,4 +1,4 @@
-"""What a model file says of its detector in key/value strings: ours, or Ultralytics'."""
+"""What a model file says of its detector in key/value strings: ours, or an exporter's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored_spec(metadata: Mapping[str, str]) -> DetectorSpec | None:
 
 @dataclass(frozen=True)
 class ExportNotes:
-    """What Ultralytics' exporter leaves: task, class names, input size [height, width]."""
+    """What exporters leave: task, class names, input size [height, width]."""
 
     task: str | None = None
     names: tuple[str, ...] | None = None
@@ -48,11 +48,14 @@ class ExportNotes:
 
 
 def export_notes(metadata: Mapping[str, str]) -> ExportNotes:
-    """Read the keys ``task``, ``names`` and ``imgsz``; what is malformed counts as absent."""
+    """Read Ultralytics' ``task``, ``names`` and ``imgsz``; what is malformed counts as absent.
+
+    Names may also stand one a line in ``character``, where PaddleOCR's tools put them.
+    """
     sides = _SIDES.fullmatch(metadata.get("imgsz", "").strip())
     return ExportNotes(
         task=metadata.get("task") or None,
-        names=_names(metadata.get("names", "")),
+        names=_names(metadata.get("names", "")) or _lines(metadata.get("character", "")),
         size=(int(sides[1]), int(sides[2])) if sides else None,
     )
 
@@ -72,6 +75,12 @@ def _names(text: str) -> tuple[str, ...] | None:
     if not isinstance(value, list | tuple) or not value:
         return None
     return tuple(printable(str(name)) for name in value)
+
+
+def _lines(text: str) -> tuple[str, ...] | None:
+    if len(text) > _MAX_TEXT:
+        return None
+    return tuple(printable(line) for line in text.splitlines() if line.strip()) or None
 
 
 def printable(name: str) -> str:

@@ -1,9 +1,9 @@
 """FastestDet: one map of objectness, box and class chances at stride 16.
 
 [1, 5 + classes, h, w]: objectness after sigmoid, raw tx, ty, tw, th, class chances after
-softmax. Decoding and preprocessing follow dog-qiuqiu's implementation: centre = (cell +
-tanh(t)) x stride, size = sigmoid(t) x input, score = objectness ** 0.6 x class ** 0.4; BGR,
-0..1, stretched.
+softmax; a cell has one class, its best. Decoding and preprocessing follow dog-qiuqiu's
+implementation: centre = (cell + tanh(t)) x stride, size = sigmoid(t) x input, score =
+objectness ** 0.6 x class ** 0.4; BGR, 0..1, stretched.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.decoding import DenseDecoder
@@ -60,8 +62,8 @@ class FastestDet:
         )
 
     def decoder(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> Decoder:
-        """Return a decoder of one map."""
-        return DenseDecoder(spec, outputs)
+        """Return a decoder of one map, which gives every cell its best class alone."""
+        return _BestClass(spec, outputs)
 
     def _reading(
         self, level: Level, facts: GraphFacts, *, confidence: float, evidence: Sequence[str]
@@ -85,6 +87,21 @@ class FastestDet:
                 "powers": f"a score is objectness ^ 0.6 x class ^ 0.4 ({_SOURCE})",
             },
         )
+
+
+class _BestClass(DenseDecoder):
+    """Decodes one class a cell: a softmax makes classes compete, and the reference reads one."""
+
+    def candidates(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        *,
+        threshold: float,
+        multi_label: bool,  # noqa: ARG002
+        limit: int,
+    ) -> list[Detections]:
+        """See :class:`edgecv_cli.detector.heads.base.Decoder`; ``multi_label`` changes nothing."""
+        return super().candidates(outputs, threshold=threshold, multi_label=False, limit=limit)
 
 
 def _single(facts: GraphFacts) -> Iterator[Level]:
