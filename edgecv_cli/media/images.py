@@ -29,9 +29,9 @@ def read_image(path: Path) -> Image:
     """Return the image as BGR uint8 [H, W, 3], turned the way its EXIF orientation says.
 
     Grey and 1-bit become three equal channels, palettes their colours; alpha is dropped, so
-    that colours are as stored; of 16 bits per channel the upper 8 stay; CMYK becomes RGB
-    without a colour profile, taken as inverted in JPEG, which is how all such files are written;
-    of several pages or frames the first is read.
+    that colours are as stored; 16 bits per channel are scaled to 8. CMYK becomes RGB without a
+    colour profile; in a JPEG it is taken as inverted, as Adobe's programs write it and others
+    read it. Of several pages or frames the first is read.
 
     Raises:
         DataError: not a file, not an image, broken, or more than 200 megapixels.

@@ -2,8 +2,9 @@
 
 The development kit counts pixels from 1 and includes the last one; many tools that write the
 layout count from 0. A dataset with a coordinate below 1, or with fractions for most of its
-coordinates, can only be of the second kind, and is read as such as a whole. An object marked difficult counts as a crowd does in COCO: neither for a
-detector that finds it nor against one that does not.
+coordinates, can only be of the second kind, and is read as such as a whole. An object marked
+difficult counts as a crowd does in COCO: neither for a detector that finds it nor against one
+that does not.
 """
 
 from __future__ import annotations
