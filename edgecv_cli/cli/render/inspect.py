@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from edgecv_cli.artifact.lineage import Step
     from edgecv_cli.stages.inspect import DetectorReading, InspectResult, Tensor
 
 SHOWN_CLASSES = 6
+_DIGITS = 12
 
 
 def render(result: InspectResult) -> Iterator[RenderableType]:
@@ -35,8 +37,8 @@ def render(result: InspectResult) -> Iterator[RenderableType]:
         yield line("")
         yield from _detector(result.detector)
     if result.provenance:
-        steps = " > ".join(step.stage for step in result.provenance)
-        yield facts([("made by", steps)])
+        yield line("")
+        yield from _provenance(result.provenance, result.content_digest)
     for note in result.notes:
         yield line(f"note: {note}", "yellow")
 
@@ -62,6 +64,24 @@ def _detector(found: DetectorReading) -> Iterator[RenderableType]:
             *(("assumed", guess) for guess in found.assumed),
         ]
     )
+
+
+def _provenance(steps: Sequence[Step], content: str) -> Iterator[RenderableType]:
+    """Yield the chain from the first file to this one; what one step gives, the next takes."""
+    yield line("made by (contents as sha256, the first digits)", "bold")
+    given = [*(step.parents for step in steps[1:]), (content,)]
+    rows = []
+    for step, after in zip(steps, given, strict=True):
+        rows.append((step.stage, f"{_digits(step.parents)} -> {_digits(after)}"))
+        looked = f"images {step.data[:_DIGITS]}" if step.data else None
+        software = [f"{name} {version}" for name, version in sorted(step.versions.items())]
+        parts = [f"options {step.config[:_DIGITS]}", looked, *software]
+        rows.append(("", ", ".join(part for part in parts if part)))
+    yield facts(rows)
+
+
+def _digits(contents: Sequence[str]) -> str:
+    return " + ".join(content[:_DIGITS] for content in contents) or "?"
 
 
 def _triple(values: Sequence[float]) -> str:
