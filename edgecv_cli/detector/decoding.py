@@ -39,6 +39,9 @@ class DenseDecoder:
     def __init__(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> None:
         self._spec = spec
         self._blocks = build_blocks(spec, outputs)
+        sizes = [0 if block.places is None else len(block.places.cells) for block in self._blocks]
+        self._starts = np.cumsum([0, *sizes[:-1]])
+        self._places = Places.join([block.places for block in self._blocks])
         # objectness is one number: a softmax is about the scores
         self._gate: Activation = "sigmoid" if spec.activations == "sigmoid" else "none"
         ids = [index for index in range(len(spec.classes)) if index != spec.background]
@@ -74,7 +77,7 @@ class DenseDecoder:
         limit: int,
     ) -> Detections:
         raw, scores, places = [], [], []
-        for block in self._blocks:
+        for start, block in zip(self._starts, self._blocks, strict=True):
             parts = {
                 role: views[part.tensor.name][part.view][image, :, part.columns]
                 for role, part in block.roles.items()
@@ -83,19 +86,15 @@ class DenseDecoder:
             if len(rows):
                 raw.append(parts["boxes"][rows])
                 scores.append(self._scores(parts, rows))
-                places.append(None if block.places is None else block.places.take(rows))
+                places.append(rows + start)
         if not raw:
             return Detections.empty()
-        values = scores[0] if len(scores) == 1 else np.concatenate(scores)
+        values, boxes, at = (_joined(parts) for parts in (scores, raw, places))
         index, classes, chosen = choose(values, threshold=threshold, multi_label=multi_label)
         top = best(chosen, limit)
         picked = index[top]
-        at = Places.join(places)
-        boxes = decode_boxes(
-            (raw[0] if len(raw) == 1 else np.concatenate(raw))[picked],
-            None if at is None else at.take(picked),
-            self._spec,
-        )
+        where = None if self._places is None else self._places.take(at[picked])
+        boxes = decode_boxes(boxes[picked], where, self._spec)
         return detections(boxes, chosen[top], self._ids[classes[top]])
 
     def _promising(self, parts: Mapping[Role, Array], threshold: float) -> NDArray[np.intp]:
@@ -106,8 +105,7 @@ class DenseDecoder:
             bar = threshold if power == 1 else threshold ** (1 / power) - 1e-6
             return np.flatnonzero(parts["objectness"][:, 0] >= raw_threshold(bar, self._gate))
         scores = parts["scores"][:, self._columns]
-        peaks = scores[:, 0] if scores.shape[1] == 1 else scores.max(axis=1)
-        return np.flatnonzero(peaks >= raw_threshold(threshold, spec.activations))
+        return _reaching(scores, raw_threshold(threshold, spec.activations))
 
     def _scores(self, parts: Mapping[Role, Array], rows: NDArray[np.intp]) -> FloatArray:
         """Return the scores [n, classes without background] of some rows."""
@@ -121,3 +119,22 @@ class DenseDecoder:
         first, second = (np.float32(power) for power in spec.powers)
         product = np.maximum(found, 0) ** first * np.maximum(values, 0) ** second
         return product.astype(np.float32)
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _reaching(scores: Array, bar: float) -> NDArray[np.intp]:
+    """Return the rows [N] of scores [N, classes] of which any reaches ``bar``."""
+    if bar == -np.inf:
+        return np.arange(len(scores))
+    if scores.shape[1] == 1:
+        return np.flatnonzero(scores[:, 0] >= bar)
+    if scores.strides[0] < scores.strides[1]:  # classes are the slow axis: one pass a class
+        return np.flatnonzero(scores.max(axis=1) >= bar)
+    # a row's maximum costs twice as much as finding the few that reach
+    rows: NDArray[np.intp] = np.flatnonzero(scores >= bar) // scores.shape[1]
+    first = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=first[1:])
+    return rows[first]

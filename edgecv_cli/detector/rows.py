@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -53,19 +54,28 @@ def rows_of(array: Array, axes: str, anchors: int = 1) -> list[Array]:
     Raises:
         ValueError: the shape does not fit the axes.
     """
-    sizes = axis_sizes(array.shape, axes, anchors)
+    split, order, views = _plan(array.shape, axes, anchors)
+    moved = array.reshape(split).transpose(order)
+    if "b" not in axes:
+        moved = moved[None]
+    if views is None:
+        return [_flat(moved)]
+    return [_flat(moved[:, index]) for index in range(views)]
+
+
+@lru_cache(maxsize=256)  # a network's few shapes come again with every image
+def _plan(
+    shape: tuple[int, ...], axes: str, anchors: int
+) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:
+    """Return how to split a shape, in which order to put its parts, and how many views it has."""
+    sizes = axis_sizes(shape, axes, anchors)
     letters = axes.replace(",", "")
-    split = array.reshape([sizes[letter] for letter in letters])
     cells = [letter for letter in letters if letter in "hwn"]
     order = [letter for letter in "ba" if letter in letters] + cells + ["c"]
-    moved = split.transpose([letters.index(letter) for letter in order])
-    if "b" not in letters:
-        moved = moved[None]
-    if "a" not in letters:
-        return [_flat(moved)]
-    return [_flat(moved[:, index]) for index in range(sizes["a"])]
+    split = tuple(sizes[letter] for letter in letters)
+    return split, tuple(letters.index(letter) for letter in order), sizes.get("a")
 
 
 def _flat(array: Array) -> Array:
     """[B, cells..., C] as [B, N, C]; neighbouring cell axes merge without a copy."""
-    return array.reshape(array.shape[0], int(np.prod(array.shape[1:-1])), array.shape[-1])
+    return array.reshape(array.shape[0], math.prod(array.shape[1:-1]), array.shape[-1])
