@@ -147,7 +147,7 @@ def _pictures(
     found = find(
         artifact, spec, paths, context, profile, engine=config.engine, threads=config.threads
     )
-    labels, names = labels_of(items, dataset, spec)
+    labels, names = labels_of(items, dataset, spec.classes, background=spec.background)
     return pair_blocks(
         paths,
         Pictured("labels", labels, scored=False),

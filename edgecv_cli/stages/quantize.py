@@ -30,7 +30,9 @@ from edgecv_cli.core.errors import GateNotMetError, UsageError
 from edgecv_cli.core.files import Publication, sha256_file
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.store import digest_key
+from edgecv_cli.detector.feeding import fed_as
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import engine_versions, machine
@@ -74,8 +76,8 @@ def quantize(config: QuantizeConfig, context: Context) -> QuantizeResult:
             pictures = []
         else:
             refusal = _refusal(config, judged, result)
-            if draft.wanted:
-                draft.write(quantize_document(result, job.pictures(judged[-1])))
+            if draft.wanted and isinstance(refusal.result, QuantizeResult):
+                draft.write(quantize_document(refusal.result, job.pictures(judged[-1])))
             raise refusal
         draft.write(quantize_document(saved, pictures))
         output.commit()
@@ -148,6 +150,8 @@ class _Job:
             for note in opened.notes if opened else ():
                 context.progress.note(note)
         topology = read_topology(artifact, input_size)
+        if artifact.facts(input_size).precision == "fp16":
+            context.progress.note("the model is float16: what is not made int8 becomes float32")
         return cls(
             config,
             context,
@@ -179,6 +183,8 @@ class _Job:
         """Apply a plan and write spec and lineage into the model."""
         model = apply_normalised(self.topology, plan)
         entries = self._metadata("quantize", plan.model_dump(mode="json"))
+        # a float16 model's integer form takes float32
+        entries[SPEC_KEY] = fed_as(input_specs(model), self.spec).dumps()
         return serialize(with_metadata(model, {**entries, TARGET_KEY: plan.target}))
 
     def keep_float(

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecv_cli.core.boxes import Detections
-from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.media.class_map import map_classes
 from edgecv_cli.media.dataset import Dataset, DatasetItem
 
 
 def labels_of(
-    items: Sequence[DatasetItem], dataset: Dataset, spec: DetectorSpec
+    items: Sequence[DatasetItem],
+    dataset: Dataset,
+    class_names: Sequence[str],
+    *,
+    background: int | None = None,
 ) -> tuple[list[Detections], tuple[str, ...]]:
     """Return the labels of images as detections of score 1, and the class names that fit both.
 
@@ -23,11 +26,11 @@ def labels_of(
     Raises:
         DataError: the model's classes do not fit the categories.
     """
-    mapped = map_classes(spec.classes, dataset, background=spec.background)
+    mapped = map_classes(class_names, dataset, background=background)
     numbers = {category: index for index, category in mapped.items()}
     strangers = [category for category in dataset.categories if category not in numbers]
-    numbers |= {category: len(spec.classes) + n for n, category in enumerate(strangers)}
-    names = (*spec.classes, *(dataset.categories[category] for category in strangers))
+    numbers |= {category: len(class_names) + n for n, category in enumerate(strangers)}
+    names = (*class_names, *(dataset.categories[category] for category in strangers))
     return [_labels(item, numbers) for item in items], names
 
 

@@ -91,11 +91,25 @@ def _recipe(result: QuantizeResult) -> str:
 
 def _verdict(result: QuantizeResult) -> Callout:
     if result.saved is None:
-        return Callout("Refused.", "A gate was not met, so nothing was saved.", "bad")
+        return Callout("Refused.", _refused(result), "bad")
     saved = f"Saved as {Path(result.saved).name}."
     if not _is_new(result):
         return Callout("Kept fp32.", f"int8 was not shown to pay here. {saved}", "plain")
     return Callout("Every gate was met." if result.gates else "Done.", saved, "good")
+
+
+def _refused(result: QuantizeResult) -> str:
+    recipe = (result.placement, result.estimator, result.bias_correction)
+    verdicts = [
+        row.verdict
+        for row in result.candidates
+        if (row.placement, row.estimator, row.bias_correction) == recipe and row.verdict
+    ]
+    unmet = f"Not met: {verdicts[0].replace('_', ' ')}. " if verdicts else ""
+    kept = (
+        f" The best candidate was kept as {Path(result.rejected).name}." if result.rejected else ""
+    )
+    return f"{unmet}Nothing was saved under the name that was asked for.{kept}"
 
 
 def _figures(result: QuantizeResult) -> list[Block]:
