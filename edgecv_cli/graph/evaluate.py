@@ -26,6 +26,15 @@ class GatherElements(OpRun):
         return (np.take_along_axis(data, indices, axis=axis or 0),)
 
 
+class NonZero(OpRun):
+    """What a threshold keeps, taken as everything: a layout does not hang on the scores."""
+
+    op_domain = ""
+
+    def _run(self, data: Array) -> tuple[Array]:
+        return (np.stack(np.nonzero(np.ones(data.shape, np.bool_))).astype(np.int64),)
+
+
 class TooLargeError(Exception):
     """An operator would make more elements than the bound allows."""
 
@@ -39,7 +48,7 @@ class BoundedEvaluator:
     """
 
     def __init__(self, model: onnx.ModelProto, outputs: Sequence[str], limit: int) -> None:
-        self._evaluator = ReferenceEvaluator(model, new_ops=[GatherElements])
+        self._evaluator = ReferenceEvaluator(model, new_ops=[GatherElements, NonZero])
         self._outputs = tuple(outputs)
         self._limit = limit
         self._made = 0
@@ -59,14 +68,14 @@ class BoundedEvaluator:
 
     def _step(self, kind: str, run: Callable[..., Any], *inputs: Any, **rest: Any) -> Any:
         arrays = [np.asarray(value) for value in inputs if value is not None]
-        if self._made + _elements(kind, arrays) > self._limit:
+        if self._made + elements_made(kind, arrays) > self._limit:
             raise TooLargeError(f"{kind} would make too large a tensor")
         results = run(*inputs, **rest)
         self._made += sum(int(np.size(value)) for value in results)
         return results
 
 
-def _elements(kind: str, inputs: Sequence[Array]) -> int:
+def elements_made(kind: str, inputs: Sequence[Array]) -> int:
     """Return how many elements an operator is about to make, where inputs decide that."""
     if kind == "Range":
         start, stop, step = (float(value.ravel()[0]) for value in inputs)

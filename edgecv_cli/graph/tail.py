@@ -59,9 +59,12 @@ class Constants:
         return True
 
     def tensor(self, name: str) -> onnx.TensorProto | None:
-        """Return the stored tensor of an initializer or Constant node."""
+        """Return the stored tensor of an initializer or Constant node, also by other names."""
         found: onnx.TensorProto | None = self._stored.get(name)
         node = self._producers.get(name)
+        # layers that share weights read them through Identity in torch's exports
+        while found is None and node is not None and node.op_type == "Identity":
+            found, node = self._stored.get(node.input[0]), self._producers.get(node.input[0])
         if found is None and node is not None and node.op_type == "Constant":
             values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
             found = values[0] if values else None
@@ -137,7 +140,17 @@ def is_head(node: onnx.NodeProto, constants: Constants) -> bool:
     if node.op_type not in WEIGHTED or len(node.input) < 2:
         return False
     weights = [name for name in node.input[:2] if constants.is_constant(name)]
-    return bool(weights) and not _is_expectation(constants.value(weights[-1]))
+    if not weights:
+        return False
+    stored = constants.value(weights[-1])
+    return not _is_expectation(stored) and not _is_conversion(stored)
+
+
+def _is_conversion(weights: Array | None) -> bool:
+    """Whether a matrix turns centre and size into corners (YOLOv7's export, `--end2end`)."""
+    if weights is None or weights.shape != (4, 4):
+        return False
+    return set(np.unique(np.abs(weights)).tolist()) == {0.0, 0.5, 1.0}
 
 
 def _is_expectation(weights: Array | None) -> bool:

@@ -114,14 +114,33 @@ def test_a_graph_that_selects_the_best_is_probed():
 
 def test_a_choice_that_steers_the_graph_is_named():
     model = with_nms()
-    found = helper.make_node("NonZero", ["selected"], ["where"])
-    model.graph.node.append(found)
+    empty = helper.make_empty_tensor_value_info("kept")
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["selected"], ["kept"])], "branch", [], [empty]
+    )
+    always = numpy_helper.from_array(np.array(True), "always")
+    model.graph.initializer.append(always)
+    chosen = helper.make_node(
+        "If", ["always"], ["where"], then_branch=branch, else_branch=branch
+    )
+    model.graph.node.append(chosen)
     model.graph.output[0].name = "where"
 
     facts = read_facts(model)
 
     assert facts.tail is None
-    assert "NonZero" in facts.tail_problem
+    assert "If" in facts.tail_problem
+
+
+def test_what_a_threshold_keeps_is_taken_as_everything():
+    model = with_nms()
+    model.graph.node.append(helper.make_node("NonZero", ["selected"], ["where"]))
+    model.graph.output[0].name = "where"
+
+    probe = read_facts(model).tail
+
+    assert probe is not None
+    assert probe.rest["where"].shape == (2, 8 * 3)
 
 
 def linear(bias: np.ndarray) -> onnx.ModelProto:
