@@ -68,6 +68,15 @@ class InputFeed:
         return fit
 
 
+def fed_as(inputs: Sequence[TensorSpec], spec: DetectorSpec) -> DetectorSpec:
+    """Return the spec with the picture's input as a network with these inputs declares it.
+
+    Raises:
+        EngineError, ModelError: as :class:`InputFeed`.
+    """
+    return spec.replace(input=as_declared(image_of(inputs, spec.input), spec.input))
+
+
 def image_of(inputs: Sequence[TensorSpec], spec: InputSpec) -> TensorSpec:
     """Return the input that takes the picture: the one of that name, else the one of its shape.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgecv_cli.core.errors import ConfigError, ModelError, UnrecognisedError
 from edgecv_cli.detector.classes import BACKGROUND
-from edgecv_cli.detector.feeding import as_declared, image_of
+from edgecv_cli.detector.feeding import fed_as
 from edgecv_cli.detector.heads import HEADS, Reading, head_of
 from edgecv_cli.detector.heads.relatives import TASKS, refuse, refuse_classifier
 from edgecv_cli.detector.heads.views import image_tensor, require_fed
@@ -173,8 +173,8 @@ def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:
             remedy="name the detector's `family` in a spec file and give it with --spec",
         )
     size = facts.input_size or spec.input.size  # a graph of any size, looked at in another one
-    told = spec.input.model_copy(update={"size": size})
-    return spec.replace(input=as_declared(image_of(facts.inputs, told), told))
+    told = spec.replace(input=spec.input.model_copy(update={"size": size}))
+    return fed_as(facts.inputs, told)
 
 
 def _named(reading: Reading, notes: ExportNotes) -> Reading:

@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 
 from edgecv_cli.core.tensors import Shape, TensorSpec, is_nhwc
+from edgecv_cli.graph.closing import close_shapes
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.io import read_metadata
-from edgecv_cli.graph.probe import probe_tail
+from edgecv_cli.graph.probe import OPEN_SIZES, probe_tail
 from edgecv_cli.graph.shapes import (
     fixed,
     graph_inputs,
@@ -47,6 +48,9 @@ def read_facts(model: onnx.ModelProto, *, input_size: tuple[int, int] | None = N
     concrete = fixed(model, input_size)
     shapes = infer_shapes(concrete)
     probe, problem = probe_tail(concrete.graph, list(concrete.opset_import), shapes)
+    if problem == OPEN_SIZES and _input_size(concrete) is not None:
+        shapes |= close_shapes(concrete)
+        probe, problem = probe_tail(concrete.graph, list(concrete.opset_import), shapes)
     return GraphFacts(
         inputs=tuple(_spec(value, shapes) for value in graph_inputs(model)),
         outputs=tuple(_spec(value, shapes) for value in concrete.graph.output),
@@ -54,7 +58,7 @@ def read_facts(model: onnx.ModelProto, *, input_size: tuple[int, int] | None = N
         opset=opset_of(model),
         precision=_precision(model.graph),
         parameters=_parameters(concrete.graph),
-        macs=count_macs(concrete.graph, shapes),
+        macs=_per_image(count_macs(concrete.graph, shapes), concrete),
         op_counts=dict(Counter(node.op_type for node in model.graph.node)),
         metadata=read_metadata(model),
         tail=probe,
@@ -89,8 +93,15 @@ def node_macs(node: onnx.NodeProto, shapes: dict[str, Shape]) -> int | None:
     return None if inner is None else elements * inner
 
 
+def _per_image(macs: int | None, model: onnx.ModelProto) -> int | None:
+    """Share the multiply-accumulates of a run out over the images of a fixed batch."""
+    value = image_input(model)
+    batch = None if value is None else (value_shape(value) or (None,))[0]
+    return None if macs is None else macs // (batch or 1)
+
+
 def count_macs(graph: onnx.GraphProto, shapes: dict[str, Shape]) -> int | None:
-    """Return multiply-accumulates of one image in all weighted ops, or None if any is open."""
+    """Return multiply-accumulates of one run in all weighted ops, or None if any is open."""
     constants = Constants(graph)
     total = 0
     for node in graph.node:

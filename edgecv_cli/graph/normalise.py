@@ -1,9 +1,10 @@
 """Bring a model into the one form that every rewrite expects.
 
 Operator set 13 or later (per-axis DequantizeLinear begins there), static shapes, batch 1 where
-it was open, stored weights not listed as inputs, constants as initializers, BatchNorm folded
-into convolutions and constant subgraphs evaluated (onnxsim), complementary slices as one Split
-(int8 engines keep Split in int8, not Slice). The outputs stay the same numbers up to rounding.
+it was open, float32 where it was float16, stored weights not listed as inputs, constants as
+initializers, BatchNorm folded into convolutions and constant subgraphs evaluated (onnxsim),
+complementary slices as one Split (int8 engines keep Split in int8, not Slice). The outputs stay
+the same numbers up to rounding.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edgecv_cli.core.errors import ModelError
 from edgecv_cli.graph.inspect import opset_of
 from edgecv_cli.graph.io import read_metadata
 from edgecv_cli.graph.shapes import fixed, image_input, infer_shapes, value_shape
+from edgecv_cli.graph.widen import holds_half, widened
 
 MIN_OPSET = 13
 _MIN_IR = 8
@@ -37,7 +39,7 @@ def normalise(
     Raises:
         ModelError: sizes stay open, or a library can't convert the model.
     """
-    concrete = fixed(model, input_size)
+    concrete = fixed(widened(model) if holds_half(model) else model, input_size)
     _require_static(concrete)
     infer_shapes(concrete)  # refuses sizes that folding constants would allocate
     if opset_of(concrete) < MIN_OPSET:

@@ -16,8 +16,10 @@ from edgecv_cli.graph.evaluate import BoundedEvaluator
 from edgecv_cli.graph.facts import TailProbe
 from edgecv_cli.graph.shapes import value_shape
 from edgecv_cli.graph.tail import Constants, Tail, find_tail
+from edgecv_cli.graph.widen import HALF, widened
 
-_STEERED = frozenset({"NonZero", "Loop", "If", "Scan"})
+OPEN_SIZES = "its sizes are open: give --input-size HxW"
+_STEERED = frozenset({"Loop", "If", "Scan"})
 _CHOSEN = 8
 _HIGH = 8.0
 _MAX_TAIL_ELEMENTS = 64_000_000
@@ -38,7 +40,8 @@ def probe_tail(
     sizes = {name: _static(shapes[tail.biased.get(name, name)]) for name in tail.heads}
     try:
         names = [value.name for value in graph.output]
-        cut = _cut(graph, tail, opset, shapes)
+        # what is fed is float32: a tail in float16 would not take it, and says nothing more
+        cut = widened(_cut(graph, tail, opset, shapes))
         evaluate = BoundedEvaluator(cut, names, _MAX_TAIL_ELEMENTS)
         probe = _Probing(evaluate, tail, sizes, _numbers(graph, tail))
         return probe.run(_biases(graph, tail)), None
@@ -63,7 +66,7 @@ def _not_probable(tail: Tail, graph: onnx.GraphProto, shapes: dict[str, Shape]) 
     for name in (*tail.heads, *tail.shapes_of):
         shape = shapes.get(name)
         if shape is None or any(size is None for size in shape[1:]):
-            return "its sizes are open: give --input-size HxW"
+            return OPEN_SIZES
     made = [name for node in tail.nodes for name in node.output if name in shapes]
     sizes = [math.prod(_static(shapes[name])) for name in (*tail.heads, *made)]
     return "decoding is too large to probe" if sum(sizes) > _MAX_TAIL_ELEMENTS else None
@@ -163,13 +166,15 @@ def _numbers(graph: onnx.GraphProto, tail: Tail) -> dict[str, Array]:
     """Return ones for every small input that decoding reads, such as the picture's size."""
     read = {name for node in tail.nodes for name in node.input}
     return {
-        value.name: np.ones(
-            _static(value_shape(value) or ()),
-            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
-        )
+        value.name: np.ones(_static(value_shape(value) or ()), _wide_type(value))
         for value in _fed_inputs(graph)
         if value.name in read and value.name not in _images(graph)
     }
+
+
+def _wide_type(value: onnx.ValueInfoProto) -> Any:
+    element = value.type.tensor_type.elem_type
+    return np.float32 if element == HALF else onnx.helper.tensor_dtype_to_np_dtype(element)
 
 
 def _biases(graph: onnx.GraphProto, tail: Tail) -> dict[str, Array]:

@@ -7,9 +7,11 @@ import math
 import onnx
 from onnx import shape_inference
 
+from edgecv_cli.core import tensors
 from edgecv_cli.core.errors import ModelError, UsageError
-from edgecv_cli.core.tensors import Shape, is_image, is_nhwc
+from edgecv_cli.core.tensors import is_image, is_nhwc
 
+Shape = tensors.Shape
 _MAX_ELEMENTS = 2**31
 
 

@@ -56,13 +56,13 @@ def read_topology(artifact: Artifact, input_size: tuple[int, int] | None) -> Top
     """Normalise a float model and analyse it.
 
     Raises:
-        ModelError: the model is not float32, or has no layer that could run in integers.
+        ModelError: the model is not float32 or float16, or has no layer that could run in integers.
     """
     precision = artifact.facts(input_size).precision
-    if precision != "fp32":
+    if precision not in ("fp32", "fp16"):
         raise ModelError(
             f"'{artifact.path}' is {precision} already",
-            remedy="quantize the float32 model that it was made from",
+            remedy="quantize the float model that it was made from",
         )
     topology = Topology.of(normalise(artifact.model, input_size=input_size))
     if not distinct_placements(topology):
