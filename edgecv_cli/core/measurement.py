@@ -99,8 +99,9 @@ def distribution_ns(samples: ArrayLike) -> Distribution:
     until = percentile(times, 99)
     low = float(times.min())
     bins = int(np.clip(round(times.size**0.5), _FEWEST_BINS, _MOST_BINS))
-    # Whole nanoseconds: the clock tells no less, and the edges are exact as written.
-    width = max(1, math.ceil((until - low) / bins))
+    # Whole nanoseconds: the clock tells no less, and the edges are exact as written. The next
+    # wider one, so that the percentile itself falls into the last bin and not behind it.
+    width = math.floor((until - low) / bins) + 1
     places = ((times - low) // width).astype(np.int64)
     counts = np.bincount(places[places < bins], minlength=1)
     return Distribution(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgecv_cli.core.measurement import (
     bootstrap_interval,
     bootstrap_ratio,
+    distribution_ns,
     paired_ratio,
     percentile,
     summarise_ns,
@@ -88,3 +91,40 @@ def test_the_interval_depends_on_the_seed_alone():
 def test_ratios_need_pairs(a, b):
     with pytest.raises(ValueError, match="pairs"):
         paired_ratio(a, b)
+
+
+nanoseconds = st.lists(st.integers(1, 10**10), min_size=1, max_size=300)
+
+
+@given(nanoseconds)
+def test_a_distribution_counts_every_sample_once(samples):
+    made = distribution_ns(samples)
+    assert made.samples == len(samples)
+    assert made.from_ms == min(samples) / 1e6
+    assert made.max_ms == max(samples) / 1e6
+    assert len(made.counts) <= 40
+    assert made.slower <= max(1, 0.02 * len(samples))
+
+
+@given(nanoseconds)
+def test_each_bin_holds_the_samples_between_its_edges(samples):
+    made = distribution_ns(samples)
+    low, width = min(samples), round(made.bin_ms * 1e6)
+    for place, count in enumerate(made.counts):
+        begin = low + place * width
+        assert count == sum(begin <= sample < begin + width for sample in samples)
+    assert made.slower == sum(sample >= low + len(made.counts) * width for sample in samples)
+    assert made.until_ms == pytest.approx((low + len(made.counts) * width) / 1e6)
+
+
+def test_one_hiccup_does_not_flatten_the_rest():
+    made = distribution_ns([*range(1_000_000, 1_400_000, 1000), 900_000_000])
+    assert made.slower >= 1
+    assert made.until_ms < 2
+    assert made.max_ms == 900
+    assert min(made.counts) > 0
+
+
+def test_no_samples_have_no_distribution():
+    with pytest.raises(ValueError, match="no samples"):
+        distribution_ns([])

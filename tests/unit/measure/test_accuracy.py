@@ -42,6 +42,7 @@ def test_categories_without_an_object_are_absent_from_per_class():
     result = evaluate_detections(data, [detections([(*BOX, 0.9, 1)])], CLASS_MAP)
 
     assert result.per_class == {"cat": 0.0}
+    assert result.objects.keys() == {"cat"}
 
 
 def test_nothing_found_scores_zero():

@@ -84,6 +84,13 @@ def test_boxes_that_are_no_numbers(value: float) -> None:
     assert draw(grey(20, 20), found((value, 0, value, 9, 0.5, 0)), NAMES).shape == (20, 20, 3)
 
 
+def test_a_label_has_no_score_where_none_is_wanted() -> None:
+    sure, unsure = (found((40, 60, 150, 150, score, 0)) for score in (0.99, 0.31))
+    images = [draw(grey(200, 300), one, NAMES, scores=False) for one in (sure, unsure)]
+    assert np.array_equal(*images)
+    assert not np.array_equal(images[0], draw(grey(200, 300), sure, NAMES))
+
+
 side = st.integers(1, 90)
 place = st.floats(-200, 200, allow_nan=False)
 
