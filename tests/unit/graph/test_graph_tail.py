@@ -118,12 +118,13 @@ def test_a_choice_that_steers_the_graph_is_named():
     branch = helper.make_graph(
         [helper.make_node("Identity", ["selected"], ["kept"])], "branch", [], [empty]
     )
-    always = numpy_helper.from_array(np.array(True), "always")
-    model.graph.initializer.append(always)
-    chosen = helper.make_node(
-        "If", ["always"], ["where"], then_branch=branch, else_branch=branch
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["selected"], ["last"], keepdims=0),
+            helper.make_node("Cast", ["last"], ["any"], to=TensorProto.BOOL),
+            helper.make_node("If", ["any"], ["where"], then_branch=branch, else_branch=branch),
+        ]
     )
-    model.graph.node.append(chosen)
     model.graph.output[0].name = "where"
 
     facts = read_facts(model)
