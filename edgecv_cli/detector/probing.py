@@ -151,6 +151,8 @@ def grid_boxes(rest: Array, strides: tuple[int, ...], size: tuple[int, int]) -> 
     whose extents differ least is the one.
     """
     fitting = []
+    if rest.shape[1] < 2:  # on a single cell anything sits
+        return None
     for order in dict.fromkeys((strides, strides[::-1])):
         cells, steps = grid(size, order)
         for layout, normalized in product(LAYOUTS, (False, True)):
