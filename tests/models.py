@@ -4,6 +4,7 @@ With ``planted=True`` the weights are set by hand so that a pure red, green or b
 of 16 to 32 pixels (class 0, 1, 2) gives a box around it: ``scenes.py`` draws such pictures.
 """
 
+from models_distances import fastestdet, nanodet, nanodet_plus, picodet, yolov6_lite
 from models_other import classifier, end_to_end, priors, ssd, yolov5, yolox
 from models_yolov8 import oriented, pose, segmenter, ultralytics_metadata, yolov8
 from netparts import renamed, reordered
@@ -11,7 +12,11 @@ from netparts import renamed, reordered
 __all__ = [
     "classifier",
     "end_to_end",
+    "fastestdet",
+    "nanodet",
+    "nanodet_plus",
     "oriented",
+    "picodet",
     "pose",
     "priors",
     "renamed",
@@ -20,6 +25,7 @@ __all__ = [
     "ssd",
     "ultralytics_metadata",
     "yolov5",
+    "yolov6_lite",
     "yolov8",
     "yolox",
 ]
