@@ -143,15 +143,28 @@ def test_the_kinds_of_errors_are_all_named():
     assert all(f"`{kind}`" in JSON_GUIDE for kind in kinds | {"system", "memory", "bug"})
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
-def test_the_gate_in_a_shell_script(results, tmp_path):
-    (script,) = blocks(JSON_GUIDE, "bash")
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "edgecv"
+ERROR = {"error": {"kind": "model", "problem": "it is broken", "remedy": "mend it"}}
 
-    def said(code, result):
+
+@pytest.fixture
+def standing_in(tmp_path):
+    """Return a function that has ``edgecv`` print an object and end with an exit code."""
+    program = tmp_path / "bin" / "edgecv"
+    program.parent.mkdir()
+
+    def stand_in(code, result):
         program.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(result)}\nEND\nexit {code}\n")
         program.chmod(0o755)
+
+    return stand_in
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_gate_in_a_shell_script(results, standing_in, tmp_path):
+    (script,) = blocks(JSON_GUIDE, "bash")
+
+    def said(code, result):
+        standing_in(code, result)
         done = shell(script, tmp_path)
         return done.returncode, done.stdout
 
@@ -160,14 +173,17 @@ def test_the_gate_in_a_shell_script(results, tmp_path):
     assert said(0, good) == (0, f"saved int8.onnx, lost {points} points\n")
     code, refused = said(3, {**good, "saved": None})
     assert (code, refused.startswith('refused: {"max_drop":')) == (0, True)
-    error = {"kind": "model", "problem": "it is broken", "remedy": "mend it"}
-    assert said(1, {"error": error}) == (1, "failed: it is broken\n")
+    assert said(1, ERROR) == (1, "failed: it is broken\n")
 
 
-def test_the_python_example(workplace):
+def test_the_python_example(results, standing_in, tmp_path):
     (script,) = blocks(JSON_GUIDE, "python")
-    done = shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}", workplace)
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}"
+    standing_in(0, results["evaluate.json"])
+    done = shell(command, tmp_path)
     assert re.fullmatch(r"mAP [01]\.\d{3} on 4 images\n", done.stdout), done.stderr
+    standing_in(1, ERROR)
+    assert shell(command, tmp_path).stdout == "it is broken -> mend it\n"
 
 
 def test_the_ci_guides_commands_parse_and_its_files_are_published():
