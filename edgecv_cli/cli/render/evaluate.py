@@ -44,6 +44,8 @@ def render(result: EvaluateResult) -> Iterator[RenderableType]:
         "dim",
     )
     yield from measured_on(result.machine)
+    if result.report is not None:
+        yield line(f"report: {result.report}")
 
 
 def _unmapped(number: int) -> str | None:

@@ -150,5 +150,7 @@ def _outcome(result: QuantizeResult) -> Iterator[RenderableType]:
         yield line("nothing was saved", "bold red")
     if result.plan is not None:
         yield line(f"plan: {result.plan}")
+    if result.report is not None:
+        yield line(f"report: {result.report}")
     if result.rejected is not None:
         yield line(f"the best candidate was kept as {result.rejected}")
