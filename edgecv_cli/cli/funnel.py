@@ -76,6 +76,10 @@ def failure_of(error: BaseException) -> Failure:
         return _usage(error)
     if isinstance(error, MemoryError):
         return Failure("memory", "not enough memory", "free memory, or use fewer --threads", 1)
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("edgecv"):
+        name = plain(str(error.name))
+        problem = f"the Python module {name} is missing; edgecv can't work without it"
+        return Failure("dependency", problem, f"pip install {name.partition('.')[0]}", 1)
     if isinstance(error, OSError) and error.errno in _OS_REMEDIES:
         where = f"{error.filename}: " if error.filename else ""
         problem = f"{where}{error.strerror}"

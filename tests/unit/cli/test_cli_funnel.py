@@ -94,6 +94,18 @@ def test_a_result_that_saves_nothing_anyway_gets_no_saved():
         (OSError(errno.EACCES, "Permission denied"), "system", 1, "Permission denied"),
         (ZeroDivisionError("a\nb"), "bug", 1, "this is a bug of edgecv: ZeroDivisionError: a b"),
         (OSError("odd"), "bug", 1, "this is a bug of edgecv: OSError: odd"),
+        (
+            ModuleNotFoundError("No module named 'rich'", name="rich.console"),
+            "dependency",
+            1,
+            "the Python module rich.console is missing; edgecv can't work without it",
+        ),
+        (
+            ModuleNotFoundError("No module named 'x'", name="edgecv_cli.x"),
+            "bug",
+            1,
+            "this is a bug of edgecv: ModuleNotFoundError: No module named 'x'",
+        ),
     ],
 )
 def test_other_failures_become_words(error, kind, code, problem):
