@@ -2,8 +2,9 @@
 
 For each of strides 8/16/32 and mostly 64 one output [1, classes + 4, h, w], distances in
 strides from a cell's middle. The exporter's other layout is one tensor [1, N, 5 + classes] of
-decoded centres and sizes, an objectness that is always 1, and scores. Decoding and preprocessing
-follow Meituan's implementation (Li et al. 2022): RGB, 0..1, centred letterbox padded with 114.
+decoded centres and sizes, an objectness that is always 1, and scores; with strides 8/16/32 alone
+that is the larger YOLOv6, which ``yolov5.py`` reads. Decoding and preprocessing follow Meituan's
+implementation (Li et al. 2022): RGB, 0..1, centred letterbox padded with 114.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ class YoloV6Lite:
 
     def _decoded(self, view: GridView, facts: GraphFacts) -> Reading | None:
         channels = view.channels
-        if channels is None or facts.input_size is None or view.strides not in _STRIDES:
+        if channels is None or facts.input_size is None or view.strides != _STRIDES[0]:
             return None
         if channels.count < 6 or not _constant_one(channels, 4):
             return None
         boxes = grid_boxes(channels.rest[:4], view.strides, facts.input_size)
         if boxes is None or set(channels.kinds()[5:]) != {"sigmoid"}:
             return None
-        holds: tuple[Role, ...] = ("boxes", "objectness", "scores")
+        holds: tuple[Role, ...] = ("boxes", "skip", "scores")
         classes = channels.count - 5
         return dense_reading(
             self.defaults.replace(
