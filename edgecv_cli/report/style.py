@@ -106,13 +106,14 @@ img { display: block; width: 100%; height: auto; border-radius: .4rem;
 .pair figcaption, .images figcaption { margin-top: .35rem; }
 @media (max-width: 40rem) {
   main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.5rem; } h2 { margin-top: 2.2rem; }
-  th, td { padding: .45rem .55rem; }
+  th, td { padding: .45rem .4rem; } tr > :first-child { padding-left: .7rem; }
+  tr > :last-child { padding-right: .7rem; }
   .bar { grid-template-columns: 1fr; margin: .7rem 0; }
   .track i { width: calc((100% - 9.5rem) * var(--part)); }
   .change { grid-template-columns: 1fr auto; margin: .8rem 0; }
   .said { display: contents; } .two { order: 1; grid-column: 1 / -1; margin: .15rem 0; }
   .said small { order: 2; grid-column: 1 / -1; }
-  table { font-size: .875rem; } tbody th { min-width: 5.2rem; }
+  table { font-size: .875rem; } tbody th { min-width: 4.9rem; }
   .facts div { grid-template-columns: 1fr; padding: .3rem 0; } dt { font-size: .8125rem; }
   .pair { grid-template-columns: 1fr; gap: .7rem; margin: 1.6rem 0; }
   .figures { grid-template-columns: repeat(2, 1fr); gap: .6rem; }

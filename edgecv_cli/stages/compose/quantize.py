@@ -161,7 +161,7 @@ def _before_after(result: QuantizeResult) -> list[Block]:
 
 def _points(before: float | None, after: float | None) -> tuple[str, str, str]:
     change = None if before is None or after is None else 100 * (after - before)
-    return fixed(before), fixed(after), signed(change, 1, " points")
+    return fixed(before), fixed(after), signed(change, 1, " pt")
 
 
 def _times(before: float | None, after: float | None) -> tuple[str, str, str]:
@@ -183,7 +183,7 @@ def _drop_interval(result: QuantizeResult) -> str:
     if interval is None:
         return ""
     # Of the drop: what was lost is a change downward.
-    return f"{signed(-interval.high)} to {signed(-interval.low)} points"
+    return f"{signed(-interval.high)} to {signed(-interval.low)} pt"
 
 
 def _how_made(result: QuantizeResult) -> Paragraph:
@@ -191,7 +191,10 @@ def _how_made(result: QuantizeResult) -> Paragraph:
     labelled = made.evaluation_images
     drop = how(result.drop_interval)
     parts = [
-        f"mAP by pycocotools on the same {plural(labelled, 'labelled image')}" if labelled else "",
+        f"mAP by pycocotools on the same {plural(labelled, 'labelled image')}, its change in "
+        "points (pt) of 0.01"
+        if labelled
+        else "",
         f"interval of the change: {drop}, paired by image" if drop else "",
         f"agreement on {_images(made.agreement_images)} of {made.agreement_source}"
         if result.agreement is not None

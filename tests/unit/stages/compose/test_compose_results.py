@@ -81,8 +81,8 @@ def test_figures_stand_beside_how_they_were_made() -> None:
 def test_before_and_after_says_the_change() -> None:
     table = next(b for b in compose_quantize(quantized()) if isinstance(b, Table))
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["mAP50-95"] == ("0.500", "0.480", "−2.0 points")
-    assert rows["95 % interval"] == ("0.400 to 0.600", "0.380 to 0.580", "−5.0 to +1.0 points")
+    assert rows["mAP50-95"] == ("0.500", "0.480", "−2.0 pt")
+    assert rows["95 % interval"] == ("0.400 to 0.600", "0.380 to 0.580", "−5.0 to +1.0 pt")
     assert rows["p50"] == ("6.00 ms", "5.50 ms", "−8 %")
     assert rows["file"][2] == "0 %"
 
