@@ -14,7 +14,7 @@ from edgecv_cli.core.boxes import FloatArray, IntArray
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media import coco_folder, voc, yolo_txt
 from edgecv_cli.media.headers import Header
-from edgecv_cli.media.images import digest_files, read_shape
+from edgecv_cli.media.images import digest_files, read_shape, unreadable
 from edgecv_cli.media.labels import Annotated, Labels, Tally, fit_boxes
 from edgecv_cli.media.layouts import Found, find_layouts
 
@@ -97,8 +97,11 @@ def open_dataset(path: Path, *, limit: int | None = None) -> Dataset:
         DataError: no layout fits, labels are broken or inconsistent, images that they name are
             not there, can't be read or have another size than was annotated.
     """
-    found, *others = find_layouts(path)
-    annotated = _READERS[found.layout](found.source, limit=limit)
+    try:
+        found, *others = find_layouts(path)
+        annotated = _READERS[found.layout](found.source, limit=limit)
+    except OSError as error:
+        raise unreadable(path, error) from error
     tally = Tally()
     items = tuple(_item(labels, tally) for labels in annotated.images)
     return Dataset(

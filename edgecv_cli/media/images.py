@@ -98,8 +98,19 @@ def open_images(path: Path, limit: int | None = None) -> ImageFolder:
     Raises:
         DataError: no folder, or no images in it.
     """
-    paths, notes = find_images(path)
+    try:
+        paths, notes = find_images(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return ImageFolder(path, tuple(paths[:limit]), notes)
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error to raise where a folder or file of a dataset can't be looked into."""
+    return DataError(
+        f"{error.filename or path} can't be read: {error.strerror}",
+        remedy="name images that exist and that you may read",
+    )
 
 
 def digest_files(paths: Sequence[Path], *, seed: bytes = b"") -> str:

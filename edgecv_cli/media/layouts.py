@@ -39,7 +39,7 @@ def find_layouts(path: Path) -> list[Found]:
         raise _unfit(path, "it does not exist")
     if path.name == "labels" and (path.parent / "images").is_dir():
         return [Found(yolo_txt.LAYOUT, path.parent)]
-    if path.name == "Annotations" and _holds(path, "*.xml"):
+    if path.name.lower() == "annotations" and voc.holds_xml(path):
         return [Found(voc.LAYOUT, path.parent)]
     found = [*_coco(path), *_yolo(path), *_voc(path)] or list(_lone_json(path))
     if not found:
@@ -91,7 +91,7 @@ def _yolo(path: Path) -> Iterator[Found]:
 
 def _voc(path: Path) -> Iterator[Found]:
     folder = voc.voc_annotations(path)
-    if _holds(folder, "*.xml") and (
+    if voc.holds_xml(folder) and (
         folder != path or any(_has(image, ".xml") for image in _some_images(path))
     ):
         yield Found(voc.LAYOUT, path)
@@ -104,10 +104,6 @@ def _some_images(folder: Path) -> Iterator[Path]:
 def _has(image: Path, suffix: str) -> bool:
     labels = image.with_suffix(suffix)
     return labels.is_file() and labels.name not in NAMES_FILES
-
-
-def _holds(folder: Path, pattern: str) -> bool:
-    return next(folder.glob(pattern), None) is not None
 
 
 def _bare(path: Path) -> str:

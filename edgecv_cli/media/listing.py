@@ -53,6 +53,15 @@ def list_files(folder: Path) -> list[Path]:
     return [path for path in entries if not path.name.startswith(".") and path.is_file()]
 
 
+def files_ending(folder: Path, suffix: str) -> list[Path]:
+    """Return the plain files of a folder with a suffix, hidden ones left out, sorted by name.
+
+    Raises:
+        DataError: the folder is missing or unreadable.
+    """
+    return [path for path in list_files(folder) if path.suffix.lower() == suffix]
+
+
 def _some(folder: Path, found: list[Path]) -> list[Path]:
     if not found:
         raise DataError(

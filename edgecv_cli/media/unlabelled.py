@@ -49,5 +49,5 @@ def _named_by(path: Path) -> tuple[list[Path], tuple[str, ...]]:
 
 
 def _split(images: YoloImages) -> tuple[list[Path], tuple[str, ...]]:
-    note = f"{len(images.paths)} images of {images.source}, split {images.split}"
+    note = f"the images of {images.source}, split {images.split}, are taken: {len(images.paths)}"
     return images.paths, (note,) if images.split else ()

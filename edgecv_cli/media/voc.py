@@ -17,7 +17,7 @@ import numpy as np
 
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.labels import Annotated, Labels, refuse_missing
-from edgecv_cli.media.listing import is_image_name
+from edgecv_cli.media.listing import files_ending, is_image_name, list_files
 from edgecv_cli.media.text import is_there, leads_out, read_text
 from edgecv_cli.media.voc_xml import VocFile, read_voc
 
@@ -35,7 +35,12 @@ def voc_images(root: Path) -> Path:
 def voc_annotations(root: Path) -> Path:
     """Return the folder that holds the XML files of a VOC dataset."""
     named = (root / "Annotations", root / "annotations")
-    return next((folder for folder in named if folder.is_dir()), root)
+    return next((folder for folder in named if holds_xml(folder)), root)
+
+
+def holds_xml(folder: Path) -> bool:
+    """Whether a folder holds an XML file that is not hidden."""
+    return any(not path.name.startswith(".") for path in folder.glob("*.xml"))
 
 
 def read_voc_set(source: Path, *, limit: int | None = None) -> Annotated:
@@ -51,7 +56,7 @@ def read_voc_set(source: Path, *, limit: int | None = None) -> Annotated:
     chosen = source if source.is_file() else _image_set(source)
     root = chosen.parents[2] if chosen else source
     folder = voc_annotations(root)
-    paths = _listed(chosen, folder) if chosen else sorted(folder.glob("*.xml"))
+    paths = _listed(chosen, folder) if chosen else files_ending(folder, ".xml")
     files = [read_voc(path) for path in paths]
     images = _find_images(folder, voc_images(root), files[:limit])
     categories = _categories(source, files)
@@ -63,6 +68,8 @@ def read_voc_set(source: Path, *, limit: int | None = None) -> Annotated:
     ]
     used = f", {chosen.relative_to(root)}" if chosen else ""
     notes = _notes(f"{source} is read as {LAYOUT}{used}", offset, files[:limit])
+    if not chosen:
+        notes += _unused(voc_images(root), files)
     return Annotated(LAYOUT, folder, labels, categories, numbered=False, notes=notes)
 
 
@@ -105,7 +112,7 @@ def _listed(path: Path, folder: Path) -> list[Path]:
 
 
 def _find_images(folder: Path, images: Path, files: Sequence[VocFile]) -> list[Path]:
-    by_stem = {path.stem: path for path in sorted(images.iterdir()) if is_image_name(path)}
+    by_stem = {path.stem: path for path in list_files(images) if is_image_name(path)}
     found = [by_stem.get(file.path.stem) or _by_name(images, file) for file in files]
     missing = [file.path.stem for file, path in zip(files, found, strict=True) if path is None]
     if missing:
@@ -172,3 +179,10 @@ def _notes(first: str, offset: float, files: Sequence[VocFile]) -> tuple[str, ..
     if difficult:
         notes.append(f"objects marked difficult, which count neither way: {difficult}")
     return tuple(notes)
+
+
+def _unused(folder: Path, files: Sequence[VocFile]) -> tuple[str, ...]:
+    known = {file.path.stem for file in files} | {Path(file.filename).stem for file in files}
+    stems = [path.stem for path in list_files(folder) if is_image_name(path)]
+    unused = sum(stem not in known for stem in stems)
+    return (f"images without an XML file, not used: {unused}",) if unused else ()

@@ -1,7 +1,6 @@
 """Which images a YOLO dataset holds, and where the labels of each one are.
 
-The labels of ``…/images/a/b.jpg`` are in ``…/labels/a/b.txt``; where no folder is called
-``images``, they are beside the image.
+The labels of ``…/images/a/b.jpg`` are in ``…/labels/a/b.txt``, or beside the image.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgecv_cli.core.errors import DataError
+from edgecv_cli.media.listing import files_ending
 from edgecv_cli.media.text import is_there, read_text
 from edgecv_cli.media.yolo_config import NAMES_FILES
 
@@ -20,8 +20,9 @@ SPLIT_FOLDERS = ("val", "valid", "validation", "test", "train")
 
 
 def labels_of(image: Path) -> Path:
-    """Return where the labels of an image are."""
-    return mirrored(image.parent) / f"{image.stem}.txt"
+    """Return where the labels of an image are, or should be."""
+    mirror, beside = mirrored(image.parent) / f"{image.stem}.txt", image.with_suffix(".txt")
+    return beside if beside.is_file() and not mirror.is_file() else mirror
 
 
 def mirrored(folder: Path) -> Path:
@@ -94,7 +95,7 @@ def _refuse_orphans(labels: dict[Path, Path]) -> None:
         path
         for folder in sorted({path.parent for path in labels})
         if folder.is_dir()
-        for path in sorted(folder.glob("*.txt"))
+        for path in files_ending(folder, ".txt")
         if path.name not in NAMES_FILES
     ]
     orphans = [path for path in there if path not in labels]

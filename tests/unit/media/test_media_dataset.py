@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import picture, with_orientation, write_picture
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.media.dataset import open_dataset
+from edgecv_cli.media.images import open_images
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -228,6 +231,39 @@ def test_too_many_nodes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_name_that_no_disk_can_hold(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 of 2 images"):
         open_dataset(make(tmp_path, put("images", 0, file_name="a" * 5000 + ".png")))
+
+
+def test_a_path_that_no_disk_can_hold(tmp_path: Path) -> None:
+    for opened in (open_dataset, open_images):
+        with pytest.raises(DataError, match="too long"):
+            opened(tmp_path / ("a" * 5000))
+
+
+HOSTILE = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(["images", "annotations", "categories"]), st.data())
+def test_hostile_entries_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, key: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-coco"
+    if not folder.is_dir():
+        make(folder)
+    content = instances()
+    entry = data.draw(st.sampled_from(content[key]))
+    entry[data.draw(st.sampled_from(sorted(entry)))] = data.draw(HOSTILE)
+    (folder / "instances.json").write_text(json.dumps(content))
+    try:
+        items = open_dataset(folder).items
+    except DataError:
+        return
+    for item in items:
+        assert np.isfinite(item.boxes).all()
+        assert (item.boxes[:, :2] < item.boxes[:, 2:]).all()
 
 
 def move(folder: Path, *pairs: tuple[str, str]) -> Path:

@@ -102,6 +102,14 @@ def test_xml_beside_images(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).layout == "Pascal VOC"
 
 
+def test_hidden_files_and_images_without_xml_are_passed_over(tmp_path: Path) -> None:
+    make(tmp_path, {"a": voc_xml([GEAR])}, images=("JPEGImages/a.png", "JPEGImages/b.png"))
+    (tmp_path / "Annotations" / "._a.xml").write_bytes(b"\0\5\x16\7")
+    dataset = open_dataset(tmp_path)
+    assert [item.path.name for item in dataset.items] == ["a.png"]
+    assert dataset.notes[-1] == "images without an XML file, not used: 1"
+
+
 def test_the_filename_names_an_image_that_is_called_otherwise(tmp_path: Path) -> None:
     xml = voc_xml([GEAR], filename="photo.png")
     dataset = open_dataset(make(tmp_path, {"a": xml}, images=("JPEGImages/photo.png",)))

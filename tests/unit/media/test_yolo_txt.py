@@ -121,6 +121,12 @@ def test_labels_beside_images(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).categories == {0: "gear", 1: "nut"}
 
 
+def test_labels_beside_images_in_a_folder_called_images(tmp_path: Path) -> None:
+    make(tmp_path / "images" / "set", {"a.png": None, "a.txt": ROW, "._a.txt": "?"})
+    dataset = open_dataset(tmp_path / "images" / "set")
+    assert len(dataset.items[0].boxes) == 1
+
+
 def test_classes_without_names_are_those_that_occur_in_all_labels(tmp_path: Path) -> None:
     make(tmp_path, {
         "images/a.png": None, "labels/a.txt": ROW,
