@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
-import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import onnx
 import pytest
-from command_line import ROOT, SECONDS, edgecv, environment, python
+from command_line import ROOT, python
 from models import yolov8
 from scenes import write_dataset
-
-from edgecv_cli.core.files import sha256_file
 
 FAKE = """model: m.onnx
 calibration: set
@@ -34,20 +27,10 @@ data: set
 threads: 1
 steps:
   - {id: before, stage: evaluate}
-  - id: int8
-    stage: quantize
-    placement: last
-    estimator: minmax
-    bias_correction: on
-    max_drop: 20%
-    min_speedup: 0
-    speed_seconds: 0.2
-    output: out/int8.onnx
-    save_plan: out/plan.json
+  - {id: made, stage: stamp, output: out/made.onnx}
   - {id: after, stage: evaluate}
   - {id: pictures, stage: detect, sources: set/images, save: image, output: out/pictures}
 """
-KILLS = 20
 
 
 @pytest.fixture
@@ -58,13 +41,9 @@ def work(tmp_path):
 
 
 def outputs(folder):
-    """Digests of what was published; sidecars hold times, which no two runs share."""
+    """What was published; a sidecar stands beside each model."""
     files = sorted(path for path in (folder / "out").rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(folder)): sha256_file(path)
-        for path in files
-        if not path.name.endswith(".edgecv.json")
-    }
+    return [str(file.relative_to(folder)) for file in files if ".edgecv." not in file.name]
 
 
 def leftovers(folder):
@@ -73,8 +52,8 @@ def leftovers(folder):
 
 @pytest.mark.parametrize(
     ("write", "finished"),
-    [(2, []), (5, ["first"]), (9, ["first", "second", "counted"])],
-    ids=["first record", "second record", "last content"],
+    [(5, ["first"]), (9, ["first", "second", "counted"])],
+    ids=["a record", "a content"],
 )
 def test_killed_inside_a_write_to_the_store(work, write, finished):
     (work / "p.yaml").write_text(FAKE)
@@ -93,7 +72,7 @@ def test_killed_inside_a_write_to_the_store(work, write, finished):
     assert len(ends) == len(set(ends)) + 1  # the one that was being written when it died
     assert leftovers(work) == []
     assert not list((work / "cache").glob("*.tmp"))
-    assert sorted(outputs(work)) == [
+    assert outputs(work) == [
         "out/first.onnx",
         "out/listed/all.txt",
         "out/listed/deep/0.txt",
@@ -103,58 +82,17 @@ def test_killed_inside_a_write_to_the_store(work, write, finished):
     ]
 
 
-def statuses(work, *options):
-    """What ``edgecv run --json`` says of each step."""
-    done = edgecv("run", work / "p.yaml", "--cache", work / "cache", "--json", *options)
-    assert done.returncode == 0, done.stderr
-    return {step["id"]: step["status"] for step in json.loads(done.stdout)["steps"]}
-
-
-def killed_at(work, seconds):
-    """Start a run and kill it after some seconds; returns whether it was still at work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgecv_cli", "run", work / "p.yaml", "--cache", work / "cache"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-    )
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    return process.wait(SECONDS) == -signal.SIGKILL
-
-
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(work):
+    """Real inference between fake compression; the child processes are forked, to be quick."""
     (work / "p.yaml").write_text(REAL)
-    began = time.monotonic()
-    assert set(statuses(work).values()) == {"done"}
-    took = time.monotonic() - began
-    whole = outputs(work)
-    assert len(whole) == 8
-    moments = random.Random(7)
-    kills = rounds = 0
-    finished: set[str] = set()
-    forget(work)
-    while kills < KILLS:
-        kills += killed_at(work, moments.uniform(0.0, took))
-        now = {step for step, status in statuses(work, "--dry-run").items() if status == "cached"}
-        assert finished <= now, "a finished step was lost"
-        finished = now
-        if len(finished) == 4:
-            assert set(statuses(work).values()) == {"cached"}
-            assert outputs(work) == whole
-            assert leftovers(work) == []
-            forget(work)
-            finished = set()
-            rounds += 1
-    statuses(work)
-    assert outputs(work) == whole
-    assert rounds
+    log = work / "log"
+    script = [str(ROOT / "tests" / "killed_run.py"), str(work / "p.yaml"), str(work / "cache")]
 
+    done = python(*script, "20", EDGECV_TEST_LOG=str(log))
 
-def forget(work):
-    """Remove the cache and the outputs, to begin from nothing."""
-    for name in ("cache", "out"):
-        shutil.rmtree(work / name, ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    rounds = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(entry["killed"] for entry in rounds) == 20
+    reached = {len(entry["finished"]) for entry in rounds}
+    assert len(reached) > 2, "the moments are not spread over the run"

@@ -76,7 +76,8 @@ def _ending(result: RunResult) -> str:
     if result.dry_run:
         return f"{len(result.steps) - cached} to run, {cached} from the cache in {result.cache}"
     ran = sum(step.status in ("done", "rejected") for step in result.steps)
+    once = " (seconds: when they were done)" if cached else ""
     return (
-        f"{ran} ran, {cached} from the cache, in {result.seconds:.1f} s; seconds of a cached step "
-        f"are those it once took; cache: {result.cache}"
+        f"{ran} ran, {cached} from the cache{once}, in {result.seconds:.1f} s; finished steps are "
+        f"kept in {result.cache}"
     )
