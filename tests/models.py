@@ -4,8 +4,9 @@ With ``planted=True`` the weights are set by hand so that a pure red, green or b
 of 16 to 32 pixels (class 0, 1, 2) gives a box around it: ``scenes.py`` draws such pictures.
 """
 
+from models_anchors import unknown, yolo_fastestv2, yolov5, yolov5_raw, yolov6
 from models_distances import fastestdet, nanodet, nanodet_plus, picodet, yolov6_lite
-from models_other import classifier, end_to_end, priors, ssd, yolov5, yolox
+from models_other import classifier, end_to_end, priors, ssd, yolox
 from models_yolov8 import oriented, pose, segmenter, ultralytics_metadata, yolov8
 from netparts import renamed, reordered
 
@@ -24,7 +25,11 @@ __all__ = [
     "segmenter",
     "ssd",
     "ultralytics_metadata",
+    "unknown",
+    "yolo_fastestv2",
     "yolov5",
+    "yolov5_raw",
+    "yolov6",
     "yolov6_lite",
     "yolov8",
     "yolox",

@@ -203,35 +203,6 @@ def _decode_ssd(net: Net, raw: str, size: Size, anchors: int, xyxy: bool, normal
     net.op("Gather", corners, net.ints(*order), axis=2, out="boxes")
 
 
-def yolov5(
-    nc: int = 3, size: Size = (64, 64), opset: int = 17, *, seed: int = 0
-) -> onnx.ModelProto:
-    """YOLOv5, decoded: output0 [1,3N,5+nc], anchors and objectness; a layout edgecv lacks."""
-    net = new_net(seed, opset, "silu")
-    maps = net.pyramid("images", WIDTH, 255.0, bgr=False)
-    levels = []
-    for x, stride in zip(maps, STRIDES, strict=True):
-        h, w = size[0] // stride, size[1] // stride
-        raw = head(net, x, [{} for _ in range(3 * (5 + nc))], 0.1)
-        shape = net.ints(0, 3, 5 + nc, h, w)
-        raw = net.op("Transpose", net.op("Reshape", raw, shape), perm=[0, 1, 3, 4, 2])
-        y = net.op("Sigmoid", raw)
-        ys, xs = np.mgrid[:h, :w] - 0.5
-        grid = net.const(np.stack([xs, ys], -1)[None, None])
-        xy = net.op("Add", net.op("Mul", net.slice(y, 0, 2, 4), net.const(2.0)), grid)
-        xy = net.op("Mul", xy, net.const(float(stride)))
-        twice = net.op("Mul", net.slice(y, 2, 4, 4), net.const(2.0))
-        anchors = net.const(np.array([[10, 13], [16, 30], [33, 23]]).reshape(1, 3, 1, 1, 2))
-        wh = net.op("Mul", net.op("Mul", twice, twice), anchors)
-        both = net.op("Concat", xy, wh, net.slice(y, 4, 5 + nc, 4), axis=4)
-        levels.append(net.op("Reshape", both, net.ints(0, -1, 5 + nc)))
-    both = net.op("Transpose", net.op("Concat", *levels, axis=1), perm=[0, 2, 1])
-    return finish(
-        net, both, 5 + nc, size, dynamic=None, channels_last=True, metadata={},
-        candidates=3 * cell_count(size),
-    )  # fmt: skip
-
-
 def classifier(classes: int = 10, size: Size = (64, 64), opset: int = 17, *, seed: int = 0,
                softmax: bool = False) -> onnx.ModelProto:  # fmt: skip
     """images [1,3,H,W] -> logits or chances [1,classes]."""

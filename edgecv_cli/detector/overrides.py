@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.detector.anchors import Anchors, read_anchors
 from edgecv_cli.detector.classes import BACKGROUND, PRESETS
 from edgecv_cli.detector.metadata import printable
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputTensor
@@ -64,6 +65,8 @@ def apply_overrides(spec: DetectorSpec, override: Mapping[str, Any]) -> Detector
             continue
         both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
         merged[key] = {**merged[key], **value} if both else value
+    if "anchors" in override:
+        merged["anchors"] = _anchors(override["anchors"], merged)
     if "classes" in override:
         merged["classes"] = _fitting_classes(override["classes"], spec, merged.get("background"))
     try:
@@ -102,6 +105,17 @@ def renamed_outputs(spec: DetectorSpec, told: Mapping[str, Any]) -> dict[str, An
     if layout and len(tensors) == 1:
         tensors[0] = tensors[0].model_copy(update={"holds": layout})
     return {"tensors": [tensor.model_dump() for tensor in tensors]}
+
+
+def _anchors(value: Any, merged: Mapping[str, Any]) -> Anchors:
+    strides = merged.get("strides")
+    try:
+        return read_anchors(value, len(strides) if isinstance(strides, list | tuple) else 0)
+    except ValueError as error:
+        raise ConfigError(
+            f"detector spec, anchors: {error}",
+            remedy="give `anchors: yolov5`, or one row of [width, height] pairs per stride",
+        ) from error
 
 
 def _plays(tensor: OutputTensor, role: str) -> bool:

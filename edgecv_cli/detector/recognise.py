@@ -7,7 +7,7 @@ the names in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,11 @@ def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> R
         raise ConfigError(
             f"detector family '{family}' can't be decoded yet", remedy=f"known families: {known}"
         )
-    readings = [reading for head in HEADS for reading in head.recognise(facts)]
-    readings = [reading for reading in readings if _agrees(reading, told)]
+    found = [reading for head in HEADS for reading in head.recognise(facts)]
+    readings = [reading for reading in found if _agrees(reading, told)]
+    if not readings and family is None:
+        # one family whatever is told: what else the user says of it is taken at its word
+        family = _one(reading.spec.family for reading in found)
     if not readings and family is not None:
         return head_of(family).assume(facts, told)
     if not readings:
@@ -111,6 +114,11 @@ def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> R
     if len(readings) > 1:
         raise _open(readings)
     return readings[0]
+
+
+def _one(families: Iterable[str]) -> str | None:
+    different = set(families)
+    return different.pop() if len(different) == 1 else None
 
 
 def _agrees(reading: Reading, told: Mapping[str, Any]) -> bool:

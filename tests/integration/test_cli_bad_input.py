@@ -29,7 +29,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "classifier": models.classifier(),
         "segmenter": models.segmenter(),
         "pose": models.pose(),
-        "unknown": models.yolov5(),
+        "unknown": models.unknown(),
     }
     for name, model in made.items():
         onnx.save(model, str(folder / f"{name}.onnx"))

@@ -11,6 +11,7 @@ from edgecv_cli.detector.heads.nanodet import NanoDet
 from edgecv_cli.detector.heads.nanodet_plus import NanoDetPlus
 from edgecv_cli.detector.heads.picodet import PicoDet
 from edgecv_cli.detector.heads.ssd import Ssd
+from edgecv_cli.detector.heads.yolov5 import YoloV5
 from edgecv_cli.detector.heads.yolov6_lite import YoloV6Lite
 from edgecv_cli.detector.heads.yolov8 import YoloV8
 from edgecv_cli.detector.heads.yolox import YoloX
@@ -19,6 +20,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 __all__ = ["HEADS", "Decoder", "Head", "Reading", "build_decoder", "head_of"]
 
 HEADS: tuple[Head, ...] = (
+    YoloV5(),
     YoloV8(),
     YoloX(),
     YoloV6Lite(),

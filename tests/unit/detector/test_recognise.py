@@ -124,7 +124,7 @@ def test_an_open_batch_changes_nothing():
         (models.segmenter(ultralytics=True), "task 'segment'"),
         (models.pose(ultralytics=True), "task 'pose'"),
         (models.oriented(ultralytics=True), "task 'obb'"),
-        (models.yolov5(), "unknown layout; outputs: output0 float32 [1,252,8]"),
+        (models.unknown(), "unknown layout; outputs: output0 float32 [1,252,8]"),
         (models.end_to_end(), "selects boxes itself (TopK)"),
         (models.yolov8(dynamic="size"), "images of any size"),
     ],
