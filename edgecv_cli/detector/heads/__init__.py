@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.heads.base import Decoder, Head, Reading
+from edgecv_cli.detector.heads.detr import Detr
 from edgecv_cli.detector.heads.fastestdet import FastestDet
 from edgecv_cli.detector.heads.nanodet import NanoDet
 from edgecv_cli.detector.heads.nanodet_plus import NanoDetPlus
@@ -29,6 +30,7 @@ HEADS: tuple[Head, ...] = (
     PicoDet(),
     Ssd(),
     FastestDet(),
+    Detr(),
 )
 
 

@@ -20,7 +20,7 @@ from edgecv_cli.detector.heads.base import Decoder, Reading, dense_reading
 from edgecv_cli.detector.priors import prior_boxes
 from edgecv_cli.detector.probing import Channels, channels_of, shapes_of
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, Role
-from edgecv_cli.graph.facts import GraphFacts
+from edgecv_cli.graph.facts import GraphFacts, TailProbe
 
 _SOURCE = "the usual SSD export"
 
@@ -84,7 +84,7 @@ class Ssd:
         axes = "b,n,c" if pair.channels_last else "b,c,n"
         boxes = channels_of(facts.tail, pair.boxes, axes)
         scores = channels_of(facts.tail, pair.scores, axes)
-        if boxes is None or scores is None:
+        if boxes is None or scores is None or not _anchored(facts.tail, boxes, pair.candidates):
             return
         lattice = prior_boxes(boxes.rest, facts.input_size)
         applied = _activation(scores)
@@ -148,6 +148,14 @@ def _pairs(facts: GraphFacts) -> Iterator[_Pair]:
             candidates, classes = a[rows], b[columns]
             if candidates is not None and classes is not None:
                 yield _Pair(boxes, scores, channels_last, candidates, classes)
+
+
+def _anchored(tail: TailProbe, boxes: Channels, candidates: int) -> bool:
+    """Whether maps say the boxes, several anchors a cell: no queries, and no anchor-free grid."""
+    maps = [tail.heads[head] for head in boxes.heads_of(0, 4)]
+    if any(len(shape) != 4 for shape in maps):
+        return False
+    return candidates > sum(shape[2] * shape[3] for shape in maps)
 
 
 def _activation(scores: Channels) -> str | None:

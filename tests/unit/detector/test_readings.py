@@ -191,7 +191,7 @@ def test_raw_boxes_without_objectness_are_unknown():
         recognise(raw_yolox(objectness=False))
 
 
-def test_constant_objectness_is_unknown():
+def test_a_constant_objectness_is_left_out():
     heads = {**maps("box", 4), **maps("cls", 3)}
 
     def out(values):
@@ -199,25 +199,34 @@ def test_constant_objectness_is_unknown():
         scores = sigmoid(flat(values, maps("cls", 3)))
         return np.concatenate([boxes, np.ones_like(scores[:, :1]), scores], 1)
 
-    with pytest.raises(UnrecognisedError, match="unknown layout"):
-        recognise(facts_of({"out": out}, heads))
+    spec = recognise(facts_of({"out": out}, heads)).spec
+
+    assert spec.outputs.tensors[0].holds == ("boxes", "skip", "scores")
+    assert len(spec.classes) == 3
 
 
 def ssd_facts(columns, scores, boxes=None, **changes):
-    heads = {"loc": (1, 4, SIZE[0] // 16, SIZE[1] // 16), "conf": (1, columns, 4, 6)}
-    x, y, _ = cells((16,))
+    heads = {"loc": (1, 8, SIZE[0] // 16, SIZE[1] // 16), "conf": (1, 2 * columns, 4, 6)}
+    x, y, _ = (np.repeat(part, 2) for part in cells((16,)))
+    wide = np.tile([0.15, 0.1], 24)
 
     def prior(values):
-        shift = flat(values, ["loc"])[0]
+        shift = anchored(values["loc"])[0].T
         centre = np.stack([y / SIZE[0], x / SIZE[1]]) + shift[:2] * 0.03
-        half = 0.15 * np.exp(shift[2:] * 0.2)
+        half = wide * np.exp(shift[2:] * 0.2)
         return np.concatenate([centre - half, centre + half])[None].swapaxes(1, 2)
 
     outputs = {
         "b": boxes or prior,
-        "s": lambda values: scores(flat(values, ["conf"]).swapaxes(1, 2)),
+        "s": lambda values: scores(anchored(values["conf"])),
     }
     return facts_of(outputs, heads, **changes)
+
+
+def anchored(value):
+    """A head [1, 2C, h, w] of two anchors a cell as rows [1, h * w * 2, C]."""
+    _, channels, height, width = value.shape
+    return value.transpose(0, 2, 3, 1).reshape(1, height * width * 2, channels // 2)
 
 
 def test_ssd_logits_leave_the_activation_open():
@@ -239,7 +248,7 @@ def test_ssd_with_80_sigmoid_scores_has_no_background():
 
 def test_ssd_boxes_that_do_not_lie_on_a_grid_are_unknown():
     def queries(values):
-        return sigmoid(flat(values, ["loc"])).swapaxes(1, 2)
+        return sigmoid(anchored(values["loc"]))
 
     with pytest.raises(UnrecognisedError, match="unknown layout"):
         recognise(ssd_facts(4, sigmoid, boxes=queries))
@@ -247,7 +256,7 @@ def test_ssd_boxes_that_do_not_lie_on_a_grid_are_unknown():
 
 def test_raw_ssd_boxes_are_unknown():
     def raw(values):
-        return flat(values, ["loc"]).swapaxes(1, 2)
+        return anchored(values["loc"])
 
     with pytest.raises(UnrecognisedError, match="unknown layout"):
         recognise(ssd_facts(4, sigmoid, boxes=raw))

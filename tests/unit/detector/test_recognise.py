@@ -63,7 +63,7 @@ def test_yolox_is_recognised_whatever_its_names_classes_and_size(
     assert spec.input.resize == "letterbox-topleft"
 
 
-@given(NC, SIZES, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 4))
+@given(NC, SIZES, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(2, 4))
 @SETTINGS
 def test_ssd_is_recognised_whatever_its_names_order_and_size(
     nc, size, softmax, xyxy, normalized, reorder, anchors
