@@ -106,6 +106,10 @@ def _prepare(config: DemoConfig) -> _Paths:
         raise OutputExistsError(
             f"folder '{output}' is not empty", remedy="add --force, or give --output another name"
         )
+    report = config.report
+    if report is not None and not report.absolute().is_relative_to(output.absolute()):
+        with Publication(report, force=config.force) as place:
+            _ = place.main  # refuses a folder
     cv2()  # a missing library is said before anything is written
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)

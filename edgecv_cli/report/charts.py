@@ -13,6 +13,7 @@ from edgecv_cli.report.blocks import Bar, Bars, Change, Changes, Histograms, Ser
 
 _MARGIN = 0.09  # of the axis, on both sides: room for the names of marks
 _TICKS = 6
+_EDGE = 0.04
 _SVG_WIDTH, _SVG_HEIGHT = 1000, 100
 
 
@@ -104,7 +105,10 @@ class _Axis:
         step = next(power * size for size in (1, 2, 5, 10) if power * size >= rough)
         digits = max(0, -math.floor(math.log10(step)))
         first, last = math.ceil(max(self._low, 0) / step), math.floor(self._high / step)
-        return [(n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1)]
+        values = [number * step for number in range(first, last + 1)]
+        # The text is centred on its tick: at the very edge it would be cut off.
+        inside = [value for value in values if _EDGE <= self.place(value) <= 1 - _EDGE]
+        return [(value, f"{value:.{digits}f}") for value in inside]
 
 
 def _series(series: Series, axis: _Axis, unit: str) -> str:

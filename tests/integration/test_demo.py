@@ -104,6 +104,15 @@ def test_the_report_needs_nothing_else_and_holds_the_figures(done):
     assert all(name in text for name in result.baseline.per_class)
 
 
+def test_a_report_elsewhere_that_stands_is_refused_before_anything_is_written(small, tmp_path):
+    report = tmp_path / "r.html"
+    report.write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"r\.html exists already"):
+        demo(DemoConfig(output=tmp_path / "out", report=report), Context())
+    assert report.read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+
+
 def test_figures_come_from_the_files_on_disk(done):
     result, output, _ = done
     assert result.optimized.size_bytes == (output / "detector-int8.onnx").stat().st_size
