@@ -38,8 +38,12 @@ def read_image(path: Path) -> Image:
     """
     data = _read_bytes(path)
     header = check_header(path, read_header(data))
-    # OpenCV's TIFF reader turns the pixels whatever it is asked.
-    return _decode(path, data) if header.format == "TIFF" else _turn(_decode(path, data), header)
+    image = _decode(path, data)
+    if header.format != "TIFF":  # OpenCV's TIFF reader turns the pixels whatever it is asked
+        image = _turn(image, header)
+    if image.shape[1::-1] != header.shown:  # boxes would be measured against another picture
+        raise _undecodable(path, "its header contradicts its pixels")
+    return image
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -48,6 +48,12 @@ HUGE_PNG = b"".join([
 ])  # fmt: skip
 
 
+# 127 orientations that begin with 6 (in the strip) are none to libtiff.
+MANY_ORIENTATIONS = tiff(np.full((20, 30, 3), 6, np.uint16), {274: 6}).replace(
+    struct.pack("<HHII", 274, 3, 1, 6), struct.pack("<HHII", 274, 3, 127, 200)
+)
+
+
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
@@ -171,6 +177,7 @@ def test_the_suffix_does_not_matter(tmp_path: Path) -> None:
         (HUGE_PNG, "100000 x 100000"),
         (flat_jpeg([128] * 3).replace(b"\0\x10\0\x18", b"\xff" * 4), "65535 x 65535"),
         (flat_jpeg([128] * 3)[:-2], "ends early"),
+        (MANY_ORIENTATIONS, "contradicts its pixels"),
         (b"GIF89a" + bytes(30), "it is not a JPEG, PNG, BMP, WebP or TIFF image"),
     ],
 )  # fmt: skip
