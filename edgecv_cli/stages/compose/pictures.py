@@ -156,11 +156,12 @@ def _selection(shown: int, images: int, parting: int) -> str:
     looked = f"{shown} of {plural(images, 'image')}"
     if not parting:
         return f"{looked}, spread evenly; the two part in none of the {images}."
-    first = "the first is the one" if parting == 1 else f"the first {parting} are those"
-    return (
-        f"{looked}: {first} where the two part most, which look worse than the average; "
-        "the others are spread evenly."
+    first = (
+        "the first is the one where the two part most, which looks"
+        if parting == 1
+        else f"the first {parting} are those where the two part most, which look"
     )
+    return f"{looked}: {first} worse than the average; the others are spread evenly."
 
 
 def _above(found: Detections, threshold: float) -> Detections:
