@@ -36,7 +36,8 @@ def junit(result: Mapping[str, Any], name: str = "edgecv run") -> str:
     suites = ET.Element("testsuites", {**suite.attrib, "name": "edgecv"})
     suites.append(suite)
     ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
+    body = ET.tostring(suites, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
 def _step(suite: ET.Element, title: str, step: Mapping[str, Any]) -> None:
