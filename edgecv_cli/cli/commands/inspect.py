@@ -31,5 +31,6 @@ COMMAND = Command(
         "edgecv inspect yolov8n.onnx",
         "edgecv inspect dynamic.onnx --input-size 480x640",
         "edgecv inspect yolox.onnx --json",
+        "edgecv inspect detector.onnx --probe images/",
     ),
 )

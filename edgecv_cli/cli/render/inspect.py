@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgecv_cli.cli.render.tables import count, facts, line, megabytes
+from edgecv_cli.cli.render.probe import render_probe
+from edgecv_cli.cli.render.tables import count, facts, line, measured_on, megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +40,10 @@ def render(result: InspectResult) -> Iterator[RenderableType]:
     if result.provenance:
         yield line("")
         yield from _provenance(result.provenance, result.content_digest)
+    if result.probe is not None:
+        yield line("")
+        yield from render_probe(result.probe)
+        yield from measured_on(result.machine)
     for note in result.notes:
         yield line(f"note: {note}", "yellow")
 
@@ -55,6 +60,7 @@ def _detector(found: DetectorReading) -> Iterator[RenderableType]:
     yield facts(
         [
             ("image", f"{height} x {width}, {found.color}, {found.resize}{padding}"),
+            ("fed", f"{found.dtype}, {found.layout}, {found.batch} a run"),
             ("pixels", f"/ {found.scale:g}, - {_triple(found.mean)}, / {_triple(found.std)}"),
             ("boxes", found.boxes),
             ("strides", " ".join(map(str, found.strides)) or None),

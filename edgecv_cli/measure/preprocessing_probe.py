@@ -1,0 +1,152 @@
+"""Try the usual preprocessings on images, and see which the model answers to best.
+
+One thing after the other: values first, then colour order, then resize. With wrong values a
+model finds next to nothing under either colour order, while colours and resizes move the score
+by per cents and do not turn the order of the values; so some ten settings tell what the whole
+grid of forty would. What was assumed stays unless something beats it beyond the noise of the
+images; if anything does, the round is gone once more from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgecv_cli.core.context import Context, Task
+from edgecv_cli.detector.spec import DetectorSpec, InputSpec
+from edgecv_cli.inference.predictor import Predictor
+from edgecv_cli.measure.preprocessing_choices import KEYS, Key, choices, scale_words
+from edgecv_cli.measure.preprocessing_criteria import Labelled, Mirrored, Score
+from edgecv_cli.measure.preprocessing_result import ProbedSetting, ProbeResult
+from edgecv_cli.runtime.base import Runner
+
+_ROUNDS = 2
+_MOST_UNSURE = 5  # images below which an interval says little
+
+
+def probe_preprocessing(
+    runner: Runner, spec: DetectorSpec, criterion: Labelled | Mirrored, context: Context
+) -> ProbeResult:
+    """Find the preprocessing that a model answers to best.
+
+    Args:
+        runner: the model, loaded.
+        spec: the detector as it is read so far; only its input is varied.
+        criterion: what scores a setting, on which images.
+        context: progress, cancellation, and the seed of the bootstrap.
+
+    Raises:
+        EdgeCVError: the model can't be run, or an image can't be read.
+    """
+
+    def measure(setting: InputSpec, task: Task) -> Score:
+        predictor = Predictor(runner, spec.replace(input=setting), criterion.profile)
+        return criterion.score(predictor, task, context)
+
+    search = _Search(measure, spec.input)
+    for _ in range(_ROUNDS):
+        if not search.round(criterion.images, context):
+            break
+    return search.result(spec.input, criterion)
+
+
+@dataclass
+class _Search:
+    measure: Callable[[InputSpec, Task], Score]
+    current: InputSpec
+    scores: dict[InputSpec, Score] = field(default_factory=dict)
+
+    def round(self, images: int, context: Context) -> bool:
+        """Try every key once; returns whether anything was changed for the better."""
+        before = self.current
+        tried = 1 + sum(len(choices(self.current, key)) for key in KEYS)
+        with context.progress.task("probe", tried * images, "image") as task:
+            self._known(self.current, task)
+            for key in KEYS:
+                self._try(key, task)
+        return self.current != before
+
+    def _known(self, setting: InputSpec, task: Task) -> Score:
+        if setting not in self.scores:
+            task.describe(f"{scale_words(setting)} {setting.color} {setting.resize}")
+            self.scores[setting] = self.measure(setting, task)
+        return self.scores[setting]
+
+    def _try(self, key: Key, task: Task) -> None:
+        rivals = [choice.input for choice in choices(self.current, key)]
+        if not rivals:
+            return
+        best = max(rivals, key=lambda rival: self._known(rival, task).value)
+        if self.scores[best].lead(self.scores[self.current]).low > 0:
+            self.current = best
+
+    def result(self, assumed: InputSpec, criterion: Labelled | Mirrored) -> ProbeResult:
+        ranked = sorted(self.scores, key=lambda setting: -self.scores[setting].value)
+        best = self.scores[self.current]
+        shown = best.value > 0
+        rest = [self.scores[setting].value for setting in ranked if setting != self.current]
+        return ProbeResult(
+            criterion=criterion.name,
+            images=criterion.images,
+            settings=tuple(self._setting(setting) for setting in ranked),
+            best=self._setting(self.current),
+            margin=best.value - max(rest) if rest and shown else None,
+            undecided=self._undecided(),
+            assumed_agrees=(self.current == assumed) if shown else None,
+            spec_lines=_lines(self.current),
+            notes=tuple(_notes(criterion.images, assumed, shown=shown)),
+        )
+
+    def _setting(self, setting: InputSpec) -> ProbedSetting:
+        score = self.scores[setting]
+        return ProbedSetting(
+            **setting.model_dump(include={"color", "scale", "mean", "std", "resize"}),
+            values=scale_words(setting),
+            score=score.value,
+            behind=None if setting == self.current else self.scores[self.current].lead(score),
+            differs=_differences(setting, self.current),
+        )
+
+    def _undecided(self) -> dict[Key, tuple[str, ...]]:
+        """Return what differs from the best in one key alone and is not beaten beyond noise."""
+        best, found = self.scores[self.current], {}
+        for key in KEYS:
+            even = [
+                choice.name
+                for choice in choices(self.current, key)
+                if choice.input in self.scores and best.lead(self.scores[choice.input]).low <= 0
+            ]
+            if even:
+                found[key] = tuple(even)
+        return found
+
+
+def _differences(a: InputSpec, b: InputSpec) -> tuple[Key, ...]:
+    # means and deviations are those of colours, and turn with their order
+    turned = a.color != b.color
+    mean, std = (part[::-1] if turned else part for part in (a.mean, a.std))
+    differing: dict[Key, bool] = {
+        "scale": (a.scale, mean, std) != (b.scale, b.mean, b.std),
+        "color": turned,
+        "resize": a.resize != b.resize,
+    }
+    return tuple(key for key, differs in differing.items() if differs)
+
+
+def _notes(images: int, assumed: InputSpec, *, shown: bool) -> list[str]:
+    notes = []
+    if not shown:
+        notes.append("the model finds nothing under any setting: these images can't tell")
+    if assumed.dtype == "uint8":
+        notes.append("the scaling of a uint8 input is inside the graph: only the rest was tried")
+    if images < _MOST_UNSURE:
+        notes.append(f"{images} images are few: give 16 or more")
+    return notes
+
+
+def _lines(best: InputSpec) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in part) for part in (best.mean, best.std))
+    return (
+        f"input: {{color: {best.color}, scale: {best.scale:g}, mean: [{mean}], std: [{std}], "
+        f"resize: {best.resize}, pad: {best.pad}}}\n"
+    )
