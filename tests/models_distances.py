@@ -326,3 +326,21 @@ def _fastest_planted(net: Net, x: str, size: Size, nc: int) -> tuple[str, str, s
         {f"colour{index}": 20.0} if index < COLOURS else {"bias": -7.0} for index in range(nc)
     ]
     return found, box, head(net, x, classes, 0.0)
+
+
+def raw_yolox(
+    nc: int = 3, size: Size = (64, 64), opset: int = 17, *, one_layer: bool = False
+) -> onnx.ModelProto:
+    """YOLOX before its grid, one output a stride: [1,5+nc,h,w], box, objectness, scores."""
+    net = new_net(0, opset, "silu")
+    outputs: dict[str, list[Any]] = {}
+    for x, stride in zip(_maps(net, "images", 1.0, True, THREE), THREE, strict=True):
+        parts = [head(net, x, [{}] * count, 0.1) for count in (4, 1, nc)]
+        if one_layer:
+            both = head(net, x, [{}] * (5 + nc), 0.1)
+            parts = [net.slice(both, a, b, 1) for a, b in ((0, 4), (4, 5), (5, 5 + nc))]
+        box, *rest = parts
+        scores = [net.op("Sigmoid", part) for part in rest]
+        net.op("Concat", box, *scores, axis=1, out=f"out_{stride}")
+        outputs[f"out_{stride}"] = [1, 5 + nc, *_cells(size, stride)]
+    return net.build({"images": image_shape(size, None)}, outputs, {})

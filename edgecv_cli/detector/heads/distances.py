@@ -84,7 +84,7 @@ def told_distances(facts: GraphFacts, bins: int) -> Distances | None:
     """Return what has the shape of scores and distances of so many bins a side, or None."""
     sides = 4 * bins
     for view in grid_views(facts):
-        if view.count > sides:
+        if view.count > sides and len(view.strides) > 1:
             axes = "b,n,c" if view.channels_last else "b,c,n"
             tensor = OutputTensor(name=view.output, holds=_BOTH, axes=axes)
             return _told((tensor,), view.strides, view.count - sides, bins, 0)

@@ -41,6 +41,9 @@ class FastestDet:
         code="tanh-sigmoid",
         strides=(16,),
         powers=(0.6, 0.4),
+        # the powers lift every score: best F1 on COCO; the reference takes 0.65 and this NMS
+        score_threshold=0.55,
+        nms_iou=0.45,
     )
 
     def recognise(self, facts: GraphFacts) -> Sequence[Reading]:

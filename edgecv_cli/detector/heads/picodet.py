@@ -56,6 +56,7 @@ class PicoDet:
         strides=_STRIDES,
         cell_offset=0.5,
         reg_max=8,
+        score_threshold=0.4,  # as NanoDet, whose loss on quality it shares
     )
 
     def recognise(self, facts: GraphFacts) -> Sequence[Reading]:
