@@ -5,6 +5,7 @@ Aliases are refused, because a few lines of them stand for gigabytes ("billion l
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from edgecv_cli.core.errors import ConfigError
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 1 << 20
 LIMIT_DEPTH = 16
 
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")  # no file system call takes them
+
 
 def read_yaml(path: Path) -> Any:
     """Return the plain data (mappings, lists, strings, numbers) that a YAML file holds.
 
     Raises:
         ConfigError: it can't be read, is larger than 1 MiB, nests deeper than 16 levels, holds
-            an alias, or is not YAML, with the line.
+            an alias or a character that no name can hold, or is not YAML, with the line.
     """
     import yaml
 
@@ -45,7 +48,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _check_shape(events: Iterable[Any], path: Path) -> None:
-    from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+    from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
     depth = 0
     for event in events:
@@ -53,6 +56,11 @@ def _check_shape(events: Iterable[Any], path: Path) -> None:
         if isinstance(event, AliasEvent):
             raise ConfigError(
                 f"{path}{_line(event.start_mark)}: an alias (*name)", remedy="write the value out"
+            )
+        if isinstance(event, ScalarEvent) and _UNWRITABLE.search(event.value):
+            raise ConfigError(
+                f"{path}{_line(event.start_mark)}: a character that no name can hold",
+                remedy="take it out: NUL, or half of a surrogate pair",
             )
         if depth > LIMIT_DEPTH:
             raise ConfigError(f"{path} nests too deep", remedy="write lines of NAME: VALUE")

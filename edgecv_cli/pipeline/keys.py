@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.base import Config, Input, Output, mark_of, path_fields
+from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.core.files import sha256_file
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
@@ -172,6 +173,8 @@ def _sources(sources: Sequence[str], limit: int | None) -> str:  # noqa: ARG001
 
 
 def _file(path: Path, limit: int | None) -> str:  # noqa: ARG001
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file", remedy="give the path of a file that exists")
     return sha256_file(path)
 
 

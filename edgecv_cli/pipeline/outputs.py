@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,6 +135,8 @@ def _check_place(path: Path, inputs: Sequence[Path], where: str, *, is_folder: b
     while not os.path.lexists(base):
         base = base.parent
     try:
+        with writing(path), suppress(FileNotFoundError, NotADirectoryError):
+            sidecar_path(path).lstat()  # a name that is too long must not be found out at the end
         if path.exists() and path.is_dir() != is_folder:
             kind = "a folder" if is_folder else "a file"
             raise OutputExistsError(

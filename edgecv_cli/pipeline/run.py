@@ -15,7 +15,7 @@ from edgecv_cli.config.base import Output, mark_of
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.config.run import RunConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import EdgeCVError, GateNotMetError, InterruptedByUser
+from edgecv_cli.core.errors import EdgeCVError, GateNotMetError, InterruptedByUser, UsageError
 from edgecv_cli.core.files import sha256_file, writing
 from edgecv_cli.core.result import Result
 from edgecv_cli.core.scratch import ScratchFolder
@@ -56,7 +56,7 @@ def run_pipeline(
     began = context.clock()
     pipeline = read_pipeline(config, stages)
     check_places(pipeline, config.report)
-    cache = config.cache or cache_home() / "steps"
+    cache = config.cache or _default_cache()
     store = FolderStore(cache, int(config.cache_limit * 2**30), read_only=True)
     planned = _plan(pipeline, Shelf(store), config)
     if config.dry_run:
@@ -83,6 +83,15 @@ def run_pipeline(
             seconds=(context.clock() - began) / 1e9,
         )
     )
+
+
+def _default_cache() -> Path:
+    try:
+        return cache_home() / "steps"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no place for the cache: this user has no home", remedy="give --cache DIR"
+        ) from error
 
 
 def _plan(pipeline: Pipeline, shelf: Shelf, config: RunConfig) -> list[tuple[Step, Finding]]:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
+from edgecv_cli.config.base import Config
 from edgecv_cli.core.errors import ConfigError, EdgeCVError, UsageError
 from edgecv_cli.core.result import Result
 from edgecv_cli.pipeline.keys import Digests, Key, artifact_digest
 from edgecv_cli.pipeline.outputs import Content, Delivery
 from edgecv_cli.pipeline.read import MODEL, Pipeline, Step
 from edgecv_cli.pipeline.record import Record, Shelf, input_token, output_token, replaced
+from edgecv_cli.runtime.opening import find_engine
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Survey:
         """
         with named(f"{self._pipeline.file}: step {step.id}"):
             self._digests.inputs(step.stage, step.config)  # a bad one is refused in any case
+            _check_engines(step.config)
             waits = [name for name in step.inputs if name not in self._known]
             if waits:
                 return Finding(None, None, f"{' and '.join(waits)} runs first")
@@ -114,6 +117,12 @@ class Survey:
         return {**inputs, **{output_token(name): step.written.get(name) for name in fields}}
 
 
+def _check_engines(config: Config) -> None:
+    asked = getattr(config, "engine", ())
+    for engine in (asked,) if isinstance(asked, str) else asked:
+        find_engine(engine.partition(":")[0])
+
+
 def _text(result: Result) -> str:
     return json.dumps(result.to_json(), indent=1, sort_keys=True) + "\n"
 
@@ -133,6 +142,7 @@ def named(where: str) -> Iterator[None]:
     except EdgeCVError as error:
         raise ConfigError(f"{where}: {error.problem}", remedy=error.remedy) from error
     except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
         raise ConfigError(
-            f"{where}: {error.filename}: {error.strerror}", remedy="check the path"
+            f"{where}: {what}{error.strerror}", remedy="check the paths that it names"
         ) from error

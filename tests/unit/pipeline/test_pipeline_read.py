@@ -171,6 +171,8 @@ def test_a_cycle_is_named_in_the_order_of_the_work(read):
         ("steps: [{stage: inspect}]\n", "model is missing", "--model FILE.onnx"),
         ("modle: a\nsteps: [{stage: inspect}]\n", "unknown setting modle", "write model"),
         ("model: a\nthreads: 0\nsteps: [{stage: inspect}]\n", "threads: ", "correct threads"),
+        ('model: "a\\0b"\nsteps: [{stage: inspect}]\n', "line 1: a character", "take it out"),
+        ('model: a\nsteps: [{stage: "\\uD800"}]\n', "line 2: a character", "take it out"),
         ("model: [\n", "not valid YAML", "correct it"),
         ("a: &a [b]\nsteps: [*a]\n", "an alias", "write the value out"),
     ],

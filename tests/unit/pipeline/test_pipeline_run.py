@@ -14,7 +14,7 @@ from scenes import write_dataset
 
 from edgecv_cli.artifact.sidecar import read_sidecar
 from edgecv_cli.config.run import RunConfig
-from edgecv_cli.core.context import Cancel, Context
+from edgecv_cli.core.context import Cancel, Context, SilentProgress
 from edgecv_cli.core.errors import (
     ConfigError,
     DataError,
@@ -292,6 +292,8 @@ def test_a_new_setting_needs_force_for_outputs_that_stand(pipe):
         ("{stage: files, output: p.yaml}", "is not a folder"),
         ("{stage: count, result: set.json}", "is not a file"),
         ("{stage: stamp, output: a.onnx, result: b/../a.onnx.edgecv.json}", "another output"),
+        (f"{{stage: stamp, output: {'x' * 300}.onnx}}", "File name too long"),
+        ("{stage: stamp, keep_rejected: set}", "is not a file"),
         ("{stage: count, spec: none.yaml}", "step count: "),
         ("{stage: count, data: none}", "step count: "),
         ("{stage: stamp, calibration: none}", "step stamp: "),
@@ -316,6 +318,22 @@ def test_two_steps_that_publish_in_each_other_are_refused(pipe):
     )
     with pytest.raises(ConfigError, match=r"step stamp: .*a.onnx is also where step files"):
         pipe.run()
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ("{stage: evaluate, data: set, engine: onnxruntim}", "step evaluate: .*onnxruntim"),
+        ("{stage: benchmark, engine: [onnxruntime, none]}", "step benchmark: .*none"),
+        ("{stage: quantize, plan: /dev/zero, data: set}", "/dev/zero is not a file"),
+        ("{stage: detect, sources: nothing}", "nothing does not exist"),
+    ],
+)
+def test_what_real_stages_can_not_do_is_refused(pipe, step, problem):
+    pipe.write(f"model: m.onnx\nsteps:\n  - {step}\n")
+    with pytest.raises(UsageError, match=problem) as refused:
+        run_pipeline(RunConfig(pipeline=pipe.file, cache=pipe.folder / "cache"), Context())
+    assert "p.yaml: step " in refused.value.problem
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])
@@ -381,14 +399,27 @@ def test_a_failing_step_stops_the_run_and_what_was_finished_is_kept(pipe):
     assert pipe.logged() == ["compare", "files"]
 
 
-def test_ctrl_c_stops_between_steps_and_leaves_nothing_half_done(pipe):
-    cancel = Cancel()
-    context = Context(cancel=cancel)
-    cancel.set()
+class StopAt(SilentProgress):
+    """Presses Ctrl-C when it hears a word."""
+
+    def __init__(self, word):
+        self.word, self.cancel = word, Cancel()
+
+    def note(self, text):
+        if self.word in text:
+            self.cancel.set()
+
+
+@pytest.mark.parametrize(("word", "kept"), [("1/5", []), ("2/5", ["before"])])
+def test_ctrl_c_leaves_nothing_half_done_and_keeps_what_is_finished(pipe, word, kept):
+    progress = StopAt(word)
+    if word == "1/5":
+        progress.cancel.set()
     with pytest.raises(InterruptedByUser):
-        pipe.run(context)
-    assert not (pipe.folder / "out").exists()
-    assert [p.name for p in (pipe.folder / "cache").iterdir() if p.name != ".lock"] == []
+        pipe.run(Context(progress=progress, cancel=progress.cancel))
+    assert not (pipe.folder / "out" / "first.onnx").exists()
+    assert not list(pipe.folder.rglob("*-tmp"))
+    assert [step for step, status in pipe.statuses().items() if status == "cached"] == kept
 
 
 class Killed(BaseException):
