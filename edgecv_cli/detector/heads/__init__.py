@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.heads.base import Decoder, Head, Reading
 from edgecv_cli.detector.heads.detr import Detr
+from edgecv_cli.detector.heads.end2end import EndToEnd
 from edgecv_cli.detector.heads.fastestdet import FastestDet
 from edgecv_cli.detector.heads.nanodet import NanoDet
 from edgecv_cli.detector.heads.nanodet_plus import NanoDetPlus
 from edgecv_cli.detector.heads.picodet import PicoDet
+from edgecv_cli.detector.heads.retina import Retina
 from edgecv_cli.detector.heads.ssd import Ssd
+from edgecv_cli.detector.heads.yolo_fastestv2 import YoloFastestV2
 from edgecv_cli.detector.heads.yolov5 import YoloV5
 from edgecv_cli.detector.heads.yolov6_lite import YoloV6Lite
 from edgecv_cli.detector.heads.yolov8 import YoloV8
 from edgecv_cli.detector.heads.yolox import YoloX
+from edgecv_cli.detector.heads.yunet import YuNet
 from edgecv_cli.detector.spec import DetectorSpec
 
 __all__ = ["HEADS", "Decoder", "Head", "Reading", "build_decoder", "head_of"]
@@ -30,7 +34,11 @@ HEADS: tuple[Head, ...] = (
     PicoDet(),
     Ssd(),
     FastestDet(),
+    YoloFastestV2(),
+    Retina(),
+    YuNet(),
     Detr(),
+    EndToEnd(),
 )
 
 

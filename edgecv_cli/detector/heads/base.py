@@ -26,6 +26,7 @@ class Reading:
         evidence: what was seen, with the numbers.
         assumed: what a graph can't show, by the spec key that it is about.
         choice: spec keys that tell this reading from its rivals, with their values.
+        asks: spec keys that the user must tell, with the reason.
     """
 
     spec: DetectorSpec
@@ -33,6 +34,7 @@ class Reading:
     evidence: tuple[str, ...]
     assumed: Mapping[str, str] = field(default_factory=dict)
     choice: Mapping[str, Any] = field(default_factory=dict)
+    asks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Decoder(Protocol):
