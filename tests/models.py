@@ -6,14 +6,19 @@ of 16 to 32 pixels (class 0, 1, 2) gives a box around it: ``scenes.py`` draws su
 
 from models_anchors import unknown, yolo_fastestv2, yolov5, yolov5_raw, yolov6
 from models_distances import fastestdet, nanodet, nanodet_plus, picodet, yolov6_lite
+from models_faces import retina, yunet
+from models_inputs import batched, fed_with, halved, with_size_input
 from models_other import classifier, end_to_end, priors, ssd, yolox
 from models_yolov8 import oriented, pose, segmenter, ultralytics_metadata, yolov8
 from netparts import renamed, reordered
 
 __all__ = [
+    "batched",
     "classifier",
     "end_to_end",
     "fastestdet",
+    "fed_with",
+    "halved",
     "nanodet",
     "nanodet_plus",
     "oriented",
@@ -22,10 +27,12 @@ __all__ = [
     "priors",
     "renamed",
     "reordered",
+    "retina",
     "segmenter",
     "ssd",
     "ultralytics_metadata",
     "unknown",
+    "with_size_input",
     "yolo_fastestv2",
     "yolov5",
     "yolov5_raw",
@@ -33,4 +40,5 @@ __all__ = [
     "yolov6_lite",
     "yolov8",
     "yolox",
+    "yunet",
 ]

@@ -80,7 +80,7 @@ def read_anchors(value: Any, strides: int) -> Anchors:
 
 def anchor_words(rows: Anchors) -> str:
     """Write anchors as people do: 10,13 16,30 / 30,61 62,45."""
-    return " / ".join(" ".join(f"{wide:.4g},{tall:.4g}" for wide, tall in row) for row in rows)
+    return " / ".join(" ".join(f"{wide:.5g},{tall:.5g}" for wide, tall in row) for row in rows)
 
 
 def _pairs(row: Any) -> tuple[tuple[float, float], ...]:

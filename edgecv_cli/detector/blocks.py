@@ -173,7 +173,7 @@ def _all_places(spec: DetectorSpec, strides: tuple[int, ...], views: int) -> lis
     """One entry a view: an anchor where anchors have an axis of their own, else all of them."""
     parts: list[list[Places]] = [[] for _ in range(views)]
     for stride in strides:
-        cells, steps = grid(spec.input.size, (stride,))
+        cells, steps = grid(spec.input.size, (stride,), even=spec.even_cells)
         anchors = _anchors_of(spec, stride)
         for view, part in enumerate(parts):
             chosen = anchors[view : view + 1] if views > 1 else anchors

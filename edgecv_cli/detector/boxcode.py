@@ -29,7 +29,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 
 @dataclass(frozen=True)
 class Places:
-    """Where candidates sit: cells float32 [N, 2] (x, y), strides [N, 1], anchors [N, 2]."""
+    """Where candidates sit: cells and anchors float32 [N, 2] (x, y), strides [N, 1] or [N, 2]."""
 
     cells: FloatArray
     strides: FloatArray

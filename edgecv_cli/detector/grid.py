@@ -18,19 +18,28 @@ def cell_count(size: tuple[int, int], strides: Sequence[int]) -> int:
     return sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides)
 
 
-def grid(size: tuple[int, int], strides: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+def grid(
+    size: tuple[int, int], strides: Sequence[int], *, even: bool = False
+) -> tuple[FloatArray, FloatArray]:
     """Return each cell's index and stride.
+
+    Args:
+        size: [height, width] of the input.
+        strides: of the levels.
+        even: whether a level's cells share the input evenly: where it is no multiple of the
+            stride, they are narrower than that.
 
     Returns:
         float32 [N, 2] as (x, y), x varying fastest, levels in the order of ``strides``; and
-        float32 [N, 1].
+        float32 [N, 1], or [N, 2] as (x, y) if ``even``.
     """
     cells, widths = [], []
     for stride in strides:
         rows, columns = -(-size[0] // stride), -(-size[1] // stride)
         y, x = np.divmod(np.arange(rows * columns), columns)
         cells.append(np.stack([x, y], axis=1))
-        widths.append(np.full((rows * columns, 1), stride))
+        step = (size[1] / columns, size[0] / rows) if even else (stride,)
+        widths.append(np.tile(step, (rows * columns, 1)))
     return (
         np.concatenate(cells).astype(np.float32),
         np.concatenate(widths).astype(np.float32),

@@ -140,6 +140,8 @@ class DetectorSpec(_Frozen):
         code: what is still to be done to turn channels into boxes.
         strides: input pixels per cell, in the order in which the levels follow each other.
         cell_offset: where a cell's centre lies, in cells: 0 its corner, 0.5 its middle.
+        even_cells: whether a level's cells share the input evenly, instead of each being a
+            stride wide (they differ where the input is no multiple of the stride).
         anchors: per stride, each anchor's width and height in input pixels.
         anchors_first: whether all cells of one anchor come before those of the next.
         variances: what SSD-like codes multiply offsets and log sizes by (Liu et al. 2016).
@@ -160,6 +162,7 @@ class DetectorSpec(_Frozen):
     code: BoxCode = "none"
     strides: tuple[int, ...] = ()
     cell_offset: float = Field(default=0.0, ge=0, le=1)
+    even_cells: bool = False
     anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
     anchors_first: bool = False
     variances: tuple[float, float] = (0.1, 0.2)

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.classes import BACKGROUND, COCO80, COCO91, default_classes
 from edgecv_cli.detector.decoding import DenseDecoder
 from edgecv_cli.detector.heads.base import Decoder, Reading, dense_reading
+from edgecv_cli.detector.heads.faces import matching_priors
+from edgecv_cli.detector.heads.scores import applied_activation
 from edgecv_cli.detector.priors import prior_boxes
 from edgecv_cli.detector.probing import Channels, channels_of, shapes_of
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, Role
@@ -85,6 +85,8 @@ class Ssd:
         boxes = channels_of(facts.tail, pair.boxes, axes)
         scores = channels_of(facts.tail, pair.scores, axes)
         if boxes is None or scores is None or not _anchored(facts.tail, boxes, pair.candidates):
+            return
+        if _is_faces(boxes, scores, facts.input_size):
             return
         lattice = prior_boxes(boxes.rest, facts.input_size)
         applied = _activation(scores)
@@ -160,12 +162,14 @@ def _anchored(tail: TailProbe, boxes: Channels, candidates: int) -> bool:
 
 def _activation(scores: Channels) -> str | None:
     """Return ``sigmoid`` or ``softmax`` where applied, ``linear`` where not, else None."""
-    kinds = set(scores.kinds())
-    if kinds in ({"sigmoid"}, {"linear"}):
-        return str(kinds.pop())
-    even = 1 / scores.count
-    same = all(np.abs(part - even).max() < 0.01 for part in (scores.rest, scores.high, scores.low))
-    return "softmax" if same and scores.count > 1 else None
+    applied = applied_activation(scores)
+    return None if applied == "constant" else applied
+
+
+def _is_faces(boxes: Channels, scores: Channels, size: tuple[int, int]) -> bool:
+    """Whether these are a face detector's published priors beside two scores: no SSD."""
+    pairs = matching_priors(boxes.rest, size, landmarks=False)
+    return scores.count == 2 and next(pairs, None) is not None
 
 
 def _score_evidence(scores: Channels, applied: str) -> str:
