@@ -106,7 +106,7 @@ def _is_lite(found: Distances) -> bool:
     Scores may come second only from layers of their own: what one layer says of a cell is, with
     the box first, YOLOX's box, objectness and scores.
     """
-    known = tuple(sorted(found.strides)) in _STRIDES and found.per_stride < 2
+    known = tuple(sorted(found.strides)) in _STRIDES and found.per_stride == 1
     return known and (found.scores_first or not found.shared)
 
 

@@ -244,7 +244,7 @@ def test_what_is_told_is_no_longer_assumed():
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ({"family": "nanodet"}, "family 'nanodet' can't be decoded yet"),
+        ({"family": "centernet"}, "family 'centernet' can't be decoded yet"),
         ({"classes": ["a"]}, "1 names for 3 scores"),
         ({"classes": [1, 2, 3]}, "neither coco80"),
         ({"score_threshold": 7}, "score_threshold: input should be less than or equal to 1"),
