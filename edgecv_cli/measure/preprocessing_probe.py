@@ -81,16 +81,16 @@ class _Search:
             self.current = best
 
     def result(self, assumed: InputSpec, criterion: Labelled | Mirrored) -> ProbeResult:
-        ranked = sorted(self.scores, key=lambda setting: -self.scores[setting].value)
         best = self.scores[self.current]
         shown = best.value > 0
-        rest = [self.scores[setting].value for setting in ranked if setting != self.current]
+        others = [setting for setting in self.scores if setting != self.current]
+        others.sort(key=lambda setting: -self.scores[setting].value)
         return ProbeResult(
             criterion=criterion.name,
             images=criterion.images,
-            settings=tuple(self._setting(setting) for setting in ranked),
+            settings=tuple(self._setting(setting) for setting in (self.current, *others)),
             best=self._setting(self.current),
-            margin=best.value - max(rest) if rest and shown else None,
+            margin=best.value - self.scores[others[0]].value if others and shown else None,
             undecided=self._undecided(),
             assumed_agrees=(self.current == assumed) if shown else None,
             spec_lines=_lines(self.current),

@@ -37,7 +37,7 @@ class ProbeResult(Part):
 
     criterion: Criterion
     images: int
-    settings: tuple[ProbedSetting, ...] = Field(description="Best score first.")
+    settings: tuple[ProbedSetting, ...] = Field(description="The best, then by falling score.")
     best: ProbedSetting = Field(
         description="What was assumed, changed only where something beats it beyond the noise."
     )

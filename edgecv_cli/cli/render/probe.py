@@ -37,7 +37,8 @@ def render_probe(probe: ProbeResult) -> Iterator[RenderableType]:
     )
     for key, others in probe.undecided.items():
         yield line(f"{key}: these images can't tell it from {' or '.join(others)}")
-    yield line(f"as a file for --spec:\n  {probe.spec_lines.rstrip()}")
+    yield line("as a file for --spec:")
+    yield line(f"  {probe.spec_lines.rstrip()}")
     for note in probe.notes:
         yield line(f"note: {note}", "yellow")
 
