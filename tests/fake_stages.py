@@ -96,7 +96,7 @@ def stamp(config: StampConfig, context: Context) -> WordResult:
             config.keep_rejected.write_bytes(data)
         raise GateNotMetError(
             f"{config.word} is too short",
-            remedy="take a longer one",
+            remedy="take a longer --word",
             result=result.model_copy(update={"saved": None}),
         )
     config.output.write_bytes(data)

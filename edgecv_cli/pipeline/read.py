@@ -184,8 +184,8 @@ class _Reader:
                 error.problem if isinstance(error, ConfigError) else f"{where}: {error.problem}"
             )
             raise ConfigError(
-                _as_keys(problem, stage.config),
-                remedy=_as_keys(error.remedy, stage.config).replace(
+                as_keys(problem, stage.config),
+                remedy=as_keys(error.remedy, stage.config).replace(
                     "--help", f"edgecv {stage.name} --help"
                 ),
             ) from error
@@ -307,7 +307,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"write {near[0]}" if near else f"use one of: {', '.join(known)}"
 
 
-def _as_keys(text: str, config: type[Config]) -> str:
+def as_keys(text: str, config: type[Config]) -> str:
     """Return advice about flags as advice about a YAML's keys."""
 
     def key(match: re.Match[str]) -> str:

@@ -24,7 +24,7 @@ from edgecv_cli.measure.hardware import machine
 from edgecv_cli.pipeline.headlines import headline
 from edgecv_cli.pipeline.keys import artifact_digest
 from edgecv_cli.pipeline.outputs import Content, Delivery, check_places, refuse_taken
-from edgecv_cli.pipeline.read import MODEL, Pipeline, Step, read_pipeline
+from edgecv_cli.pipeline.read import MODEL, Pipeline, Step, as_keys, read_pipeline
 from edgecv_cli.pipeline.record import Kept, Record, Shelf, input_token, output_token, replaced
 from edgecv_cli.pipeline.run_pictures import quantize_pictures
 from edgecv_cli.pipeline.run_report import run_document
@@ -198,13 +198,16 @@ class _Run:
             self._context.progress.note(f"{said}: cached")
             return self._done(step, finding.record, {}, status="cached", why=finding.why)
         self._context.progress.note(f"{said}: {finding.why}")
+        began = self._context.clock()
         try:
             record, files = self._work(step)
-        except GateNotMetError as error:
-            return self._refused(step, error)
         except InterruptedByUser:
             raise
         except EdgeCVError as error:
+            error.problem = as_keys(error.problem, step.stage.config)
+            error.remedy = as_keys(error.remedy, step.stage.config)
+            if isinstance(error, GateNotMetError):
+                return self._refused(step, error, (self._context.clock() - began) / 1e9)
             error.problem = f"{self._pipeline.file}: step {step.id}: {error.problem}"
             raise
         assert finding.key is not None
@@ -271,16 +274,16 @@ class _Run:
             measurements=result.to_json(),
         )
 
-    def _refused(self, step: Step, error: GateNotMetError) -> StepReport:
+    def _refused(self, step: Step, error: GateNotMetError, took: float) -> StepReport:
         """Report a step whose gate was not met; what it was asked to keep is published."""
         self._stopped[step.id] = error
         self._context.progress.note(f"{step.id}: gate not met: {error.problem}")
         places = self._places(step)
         sources = [self._path(name) for name in step.inputs]
         if error.result is None:
-            return _report(step, status="rejected", why=error.problem)
+            return _report(step, status="rejected", why=error.problem, seconds=took)
         places.pop("output", None)
-        record, files = self._recorded(step, error.result, sources, places, 0.0)
+        record, files = self._recorded(step, error.result, sources, places, took)
         result = self._survey.result(step, record)
         assert result is not None
         self._results[step.id] = result
@@ -288,6 +291,7 @@ class _Run:
             step,
             status="rejected",
             why=error.problem,
+            seconds=took,
             published=self._publish(step, record, result, files),
             summary=headline(result),
             measurements=result.to_json(),

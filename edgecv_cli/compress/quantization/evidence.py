@@ -17,6 +17,7 @@ from edgecv_cli.compress.quantization.grids import tensors_of
 from edgecv_cli.compress.quantization.observe import Feed, Observations, observe
 from edgecv_cli.compress.quantization.placement import distinct_placements, place
 from edgecv_cli.core.context import Context
+from edgecv_cli.core.scratch import ScratchFolder
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
@@ -117,9 +118,12 @@ def gather(
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A private temporary folder, gone afterwards whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="edgecv-") as name:
-        yield Path(name)
+    """A private temporary folder, gone afterwards; a killed process's goes with the next one."""
+    folder = ScratchFolder(Path(tempfile.gettempdir()), "edgecv")
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 def _opener(

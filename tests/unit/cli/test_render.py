@@ -75,7 +75,8 @@ class TestInspect:
             "classes 9: c0, c1, c2, c3, c4, c5, ...",
             "seen seen it",
             "assumed guessed it",
-            "made by prune > quantize",
+            "prune ? -> ?",
+            "quantize ? -> cdcdcdcdcdcd",
         ):
             assert part in said
 

@@ -27,6 +27,7 @@ PROMISED = {
         runs.map runs.map_low runs.map_high ratios.a ratios.b ratios.ratio ratios.low
         ratios.high warnings""",
     "detect": "frames fps infer_p50_ms",
+    "run": "steps.stage steps.status steps.seconds steps.sha256 steps.measurements",
 }
 
 

@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(values=FILES)
 def test_any_yaml_is_read_or_refused(folder, values):
     text = yaml.safe_dump({"model": "m.onnx", **values}, allow_unicode=True)
