@@ -18,6 +18,8 @@ BLOCK = 128
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]
 
+_ABOVE = np.triu(np.ones((BLOCK, BLOCK), np.bool_), 1)
+
 
 def suppress(
     detections: Detections, *, iou: float, limit: int, class_wise: bool = True
@@ -68,10 +70,10 @@ def _covers(
 
 def _settle(covers: BoolArray) -> BoolArray:
     """Which of n boxes in score order greedy suppression keeps; covers is [n, n]."""
-    better = np.triu(covers, 1)
+    better = covers & _ABOVE[: len(covers), : len(covers)]
     kept: BoolArray = np.ones(len(covers), np.bool_)
     while True:
         settled: BoolArray = np.logical_not(better[kept].any(axis=0))
-        if np.array_equal(settled, kept):
+        if (settled == kept).all():
             return kept
         kept = settled
