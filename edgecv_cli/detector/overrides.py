@@ -9,18 +9,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from edgecv_cli.config.yaml import LIMIT_BYTES, read_yaml
 from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.detector.anchors import Anchors, read_anchors
 from edgecv_cli.detector.classes import BACKGROUND, PRESETS
 from edgecv_cli.detector.metadata import printable
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputTensor
 
-_MAX_BYTES = 1_000_000
-_MAX_DEPTH = 8
+_ROLES = ("boxes", "scores", "objectness", "score", "label", "image", "count")
+_TOLD_WHOLE = ("generic", "end2end")  # families whose outputs are read as the user names them
+_MOST_OUTPUTS = 64
 _KEYS = {
     "": frozenset(DetectorSpec.model_fields) - {"version"},
     "input": frozenset(InputSpec.model_fields),
-    "outputs": frozenset({"all", "boxes", "scores", "objectness", "layout", "tensors"}),
+    "outputs": frozenset({"all", "layout", "tensors", *_ROLES}),
 }
 
 
@@ -33,27 +35,25 @@ def load_spec_overrides(path: Path) -> Mapping[str, Any]:
     Raises:
         ConfigError: it is no YAML mapping, or has a key or class list that is not known.
     """
-    import yaml
-
-    text = _read(path)
-    try:
-        _check_shape(yaml.parse(text, yaml.SafeLoader), path)
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"'{path}' is not YAML: {line}", remedy="correct it; `family: yolox` is a whole spec"
-        ) from error
+    value = read_yaml(path)
     if not isinstance(value, dict):
         raise ConfigError(f"'{path}' holds no keys", remedy="write lines such as `family: yolox`")
     _check_keys(value, path)
+    _check_outputs(value.get("outputs", {}), path)
     if isinstance(value.get("classes"), str):
         value["classes"] = _named_classes(value["classes"], path)
     return value
 
 
-def apply_overrides(spec: DetectorSpec, override: Mapping[str, Any]) -> DetectorSpec:
+def apply_overrides(
+    spec: DetectorSpec, override: Mapping[str, Any], *, any_classes: bool = False
+) -> DetectorSpec:
     """Return the spec with the user's keys in place of its own.
+
+    Args:
+        spec: what was found.
+        override: the user's keys.
+        any_classes: whether the outputs leave the number of classes open.
 
     Raises:
         ConfigError: a value makes no sense, or the class names are too few or too many.
@@ -68,7 +68,12 @@ def apply_overrides(spec: DetectorSpec, override: Mapping[str, Any]) -> Detector
     if "anchors" in override:
         merged["anchors"] = _anchors(override["anchors"], merged)
     if "classes" in override:
-        merged["classes"] = _fitting_classes(override["classes"], spec, merged.get("background"))
+        background = merged.get("background")
+        names = _class_names(override["classes"])
+        if any_classes:
+            merged["classes"] = _with_background(names, background)
+        else:
+            merged["classes"] = _fitting_classes(names, spec, background)
     try:
         return DetectorSpec.model_validate(merged)
     except ValidationError as error:
@@ -90,6 +95,8 @@ def renamed_outputs(spec: DetectorSpec, told: Mapping[str, Any]) -> dict[str, An
     if "tensors" in told:
         return {"tensors": told["tensors"]}
     tensors = list(spec.outputs.tensors)
+    if spec.family in _TOLD_WHOLE:
+        return {"tensors": [tensor.model_dump() for tensor in tensors]}
     layout = tuple(told.get("layout", ()))
     for role, name in told.items():
         if role == "layout":
@@ -131,35 +138,6 @@ def overridden(override: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
             yield key, value
 
 
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"'{path}' is over 1 MB", remedy="give a detector spec in YAML")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"'{path}' can't be read: {error.strerror}", remedy="check the path after --spec"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"'{path}' is no text in UTF-8", remedy="give a detector spec in YAML"
-        ) from error
-
-
-def _check_shape(events: Iterable[Any], path: Path) -> None:
-    """Refuse aliases and deep nesting, which make a small file costly to load."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"'{path}' uses YAML aliases", remedy="write the values out")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
-            raise ConfigError(f"'{path}' is nested too deeply", remedy="give a detector spec")
-
-
 def _check_keys(value: Mapping[Any, Any], path: Path) -> None:
     for group, known in _KEYS.items():
         part = value.get(group, {}) if group else value
@@ -171,6 +149,19 @@ def _check_keys(value: Mapping[Any, Any], path: Path) -> None:
         for key in part:
             if key not in known:
                 raise _unknown_key(f"{group}.{key}" if group else str(key), str(key), known, path)
+
+
+def _check_outputs(outputs: Mapping[str, Any], path: Path) -> None:
+    """Refuse what names no outputs: a name, or one a stride."""
+    for key, value in outputs.items():
+        listed = value if isinstance(value, list) else [value]
+        kinds: Any = dict if key == "tensors" else str
+        sound = all(isinstance(entry, kinds) for entry in listed)
+        if not sound or not 1 <= len(listed) <= _MOST_OUTPUTS:
+            raise ConfigError(
+                f"'{path}': `outputs.{key}` is neither a name nor a list of them",
+                remedy="quote names that look like numbers: `outputs: {boxes: '812'}`",
+            )
 
 
 def _unknown_key(shown: str, key: str, known: Iterable[str], path: Path) -> ConfigError:
@@ -188,24 +179,45 @@ def _named_classes(name: str, path: Path) -> tuple[str, ...]:
         nearest = difflib.get_close_matches(name, list(PRESETS), n=1)
         remedy = f"did you mean `{nearest[0]}`?" if nearest else "give coco80, coco91 or a list"
         raise ConfigError(f"'{path}': no class list or file '{name}'", remedy=remedy)
-    names = [line.strip() for line in _read(file).splitlines()]
-    return tuple(name for name in names if name)
+    try:
+        with file.open("rb") as lines:
+            text = lines.read(LIMIT_BYTES + 1).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"'{file}' can't be read as text in UTF-8", remedy="give one class name a line"
+        ) from error
+    if len(text) > LIMIT_BYTES:
+        raise ConfigError(f"'{file}' is larger than 1 MiB", remedy="give one class name a line")
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _fitting_classes(value: Any, spec: DetectorSpec, background: int | None) -> tuple[str, ...]:
+def _class_names(value: Any) -> tuple[str, ...]:
     given: Any = PRESETS.get(value, value) if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
         raise ConfigError(
             "detector spec, classes: neither coco80, coco91 nor a list of names",
             remedy="correct `classes` in --spec; quote names such as 'yes' and '1'",
         )
-    names: tuple[str, ...] = tuple(printable(name) for name in given)
+    return tuple(printable(name) for name in given)
+
+
+def _with_background(names: tuple[str, ...], background: int | None) -> tuple[str, ...]:
+    if background is None or names[background : background + 1] == (BACKGROUND,):
+        return names
+    return (*names[:background], BACKGROUND, *names[background:])
+
+
+def _fitting_classes(
+    names: tuple[str, ...], spec: DetectorSpec, background: int | None
+) -> tuple[str, ...]:
     expected = len(spec.classes)
     if background is not None and len(names) == expected - 1:
         names = (*names[:background], BACKGROUND, *names[background:])
     if len(names) != expected:
+        held = [t.name for t in spec.outputs.tensors if {"scores", "label"} & set(t.holds)]
+        where = f", in output {held[0]}" if held else ""
         raise ConfigError(
-            f"detector spec, classes: {len(names)} names for {expected} scores of a box",
+            f"detector spec, classes: {len(names)} names for {expected} scores of a box{where}",
             remedy=f"give {expected} names in `classes`",
         )
     return names

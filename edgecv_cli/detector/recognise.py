@@ -8,13 +8,15 @@ the names in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgecv_cli.core.errors import ConfigError, ModelError, UnrecognisedError
 from edgecv_cli.detector.classes import BACKGROUND
+from edgecv_cli.detector.contradictions import doubts, require_fitting
 from edgecv_cli.detector.feeding import fed_as
-from edgecv_cli.detector.heads import HEADS, Reading, head_of
+from edgecv_cli.detector.heads import HEADS, Head, Reading
+from edgecv_cli.detector.heads.offers import offer
 from edgecv_cli.detector.heads.relatives import TASKS, refuse, refuse_classifier
 from edgecv_cli.detector.heads.views import image_tensor, require_fed
 from edgecv_cli.detector.metadata import ExportNotes, export_notes, stored_spec
@@ -54,12 +56,18 @@ class Recognised:
     confidence: float
 
 
-def recognise(facts: GraphFacts, *, override: Mapping[str, Any] | None = None) -> Recognised:
+def recognise(
+    facts: GraphFacts,
+    *,
+    override: Mapping[str, Any] | None = None,
+    heads: Sequence[Head] = HEADS,
+) -> Recognised:
     """Work out a detector's spec.
 
     Args:
         facts: what the graph says of itself.
         override: spec keys that the user sets, as :func:`load_spec_overrides` returns them.
+        heads: the families that may claim the graph.
 
     Raises:
         UnrecognisedError: the layout is unknown or open, the network is no detector of boxes,
@@ -67,17 +75,17 @@ def recognise(facts: GraphFacts, *, override: Mapping[str, Any] | None = None) -
         ConfigError: an override makes no sense.
         ModelError: the stored spec is broken or belongs to another graph.
     """
-    found = _recognised(facts, dict(override or {}))
+    found = _recognised(facts, dict(override or {}), heads)
     require_fed(facts, found.spec)
     return found
 
 
-def _recognised(facts: GraphFacts, told: Mapping[str, Any]) -> Recognised:
+def _recognised(facts: GraphFacts, told: Mapping[str, Any], heads: Sequence[Head]) -> Recognised:
     stored = stored_spec(facts.metadata)
     if stored is not None and told.get("family", stored.family) == stored.family:
         spec = _fitted(stored, facts)
         evidence = ("the spec stored in the model by edgecv (metadata edgecv.spec)",)
-        return _told(Reading(spec, 1.0, evidence), told)
+        return _told(Reading(spec, 1.0, evidence), told, facts)
     notes = export_notes(facts.metadata)
     if notes.task in TASKS:
         raise refuse(TASKS[notes.task], f"its metadata says task '{notes.task}'")
@@ -88,32 +96,55 @@ def _recognised(facts: GraphFacts, told: Mapping[str, Any]) -> Recognised:
             f"the graph takes images of any size ({image}), and decoding needs one",
             remedy=f"give --input-size HxW, such as --input-size {height}x{width}",
         )
-    return _told(_named(_decide(facts, told, notes), notes), told)
+    reading = _named(_decide(facts, told, notes, heads), notes)
+    for key, words in reading.asks.items():
+        if key not in told:
+            raise _asked(reading, key, words)
+    return _told(reading, told, facts)
 
 
-def _decide(facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes) -> Reading:
+def _asked(reading: Reading, key: str, words: str) -> UnrecognisedError:
+    """Ask for what no graph shows of a reading that is clear but for that."""
+    return UnrecognisedError(
+        f"the outputs read as family {reading.spec.family} ({'; '.join(reading.evidence)}), but "
+        f"{words}",
+        remedy=f"write `{key}: coco80`, coco91 or a list of names, into a file and give it with "
+        "--spec FILE.yaml",
+    )
+
+
+def _decide(
+    facts: GraphFacts, told: Mapping[str, Any], notes: ExportNotes, heads: Sequence[Head]
+) -> Reading:
     """Find the one reading of the graph's outputs."""
     family = told.get("family")
-    if family is not None and family not in [head.family for head in HEADS]:
-        known = ", ".join(head.family for head in HEADS)
+    if family is not None and family not in [head.family for head in heads]:
+        known = ", ".join(head.family for head in heads)
         raise ConfigError(
             f"detector family '{family}' can't be decoded yet", remedy=f"known families: {known}"
         )
-    found = [reading for head in HEADS for reading in head.recognise(facts)]
+    found = [reading for head in heads for reading in head.recognise(facts)]
     readings = [reading for reading in found if _agrees(reading, told)]
     if not readings and family is None:
         # one family whatever is told: what else the user says of it is taken at its word
         family = _one(reading.spec.family for reading in found)
     if not readings and family is not None:
-        return head_of(family).assume(facts, told)
+        head = next(head for head in heads if head.family == family)
+        return _doubted(head.assume(facts, told), found, told)
     if not readings:
-        raise _unknown(facts)
+        raise _unknown(facts, heads)
     if len(readings) > 1 and notes.names is not None:
         named = [r for r in readings if len(r.spec.classes) == len(notes.names)]
         readings = named or readings
     if len(readings) > 1:
         raise _open(readings)
-    return readings[0]
+    return _doubted(readings[0], found, told)
+
+
+def _doubted(reading: Reading, found: list[Reading], told: Mapping[str, Any]) -> Reading:
+    """Say what the probe has against what is told."""
+    words, confidence = doubts(reading, found, told)
+    return replace(reading, evidence=(*reading.evidence, *words), confidence=confidence)
 
 
 def _one(families: Iterable[str]) -> str | None:
@@ -122,7 +153,14 @@ def _one(families: Iterable[str]) -> str | None:
 
 
 def _agrees(reading: Reading, told: Mapping[str, Any]) -> bool:
-    return all(told.get(key, value) == value for key, value in reading.choice.items())
+    return all(_same(told[key], value) for key, value in reading.choice.items() if key in told)
+
+
+def _same(told: Any, value: Any) -> bool:
+    """Whether what is told is a value; of several keys within, those that are told count."""
+    if isinstance(told, Mapping) and isinstance(value, Mapping) and "tensors" not in told:
+        return all(value.get(key) == entry for key, entry in told.items())
+    return bool(told == value)
 
 
 def _open(readings: Sequence[Reading]) -> UnrecognisedError:
@@ -142,15 +180,18 @@ def _open(readings: Sequence[Reading]) -> UnrecognisedError:
     )
 
 
-def _unknown(facts: GraphFacts) -> UnrecognisedError:
+def _unknown(facts: GraphFacts, heads: Sequence[Head]) -> UnrecognisedError:
     """Refuse a graph that no head reads, in the most telling words there are."""
     refuse_classifier(facts)
     outputs = "; ".join(str(output) for output in facts.outputs[:12])
-    families = ", ".join(head.family for head in HEADS)
+    families = ", ".join(head.family for head in heads)
     remedy = (
         f"edgecv reads {families}; if it is one of them, write `family: NAME` into a file and give "
         "it with --spec"
     )
+    offered = offer(facts)
+    if offered is not None:
+        remedy = f"if that is right, put `{offered}` into a file and give it with --spec; {remedy}"
     selecting = [kind for kind in _SELECTING if facts.op_counts.get(kind)]
     if selecting:
         return UnrecognisedError(
@@ -190,6 +231,8 @@ def _named(reading: Reading, notes: ExportNotes) -> Reading:
     if notes.names is None:
         return reading
     names, spec = notes.names, reading.spec
+    if "classes" in reading.asks:
+        return _all_named(reading, names)
     count, background = len(spec.classes), spec.background
     if background is not None and len(names) == count - 1:
         names = (*names[:background], BACKGROUND, *names[background:])
@@ -209,10 +252,24 @@ def _named(reading: Reading, notes: ExportNotes) -> Reading:
     )
 
 
-def _told(reading: Reading, told: Mapping[str, Any]) -> Recognised:
-    """Apply what the user says, and say so."""
+def _all_named(reading: Reading, names: tuple[str, ...]) -> Reading:
+    """Take over class names where nothing else says how many there are."""
+    background = reading.spec.background
+    if background is not None and names[0].lower() not in _BACKGROUNDS:
+        names = (BACKGROUND, *names)
+    words = f"metadata names {len(names)} classes"
+    return replace(
+        reading,
+        spec=reading.spec.replace(classes=names),
+        evidence=(*reading.evidence, words),
+        asks={},
+    )
+
+
+def _told(reading: Reading, told: Mapping[str, Any], facts: GraphFacts) -> Recognised:
+    """Apply what the user says, hold it against the graph, and say so."""
     keys = [key for key, _ in overridden(told)]
-    spec = apply_overrides(reading.spec, told)
+    spec = apply_overrides(reading.spec, told, any_classes="classes" in reading.asks)
     if spec.input.size != reading.spec.input.size:
         height, width = reading.spec.input.size
         raise ConfigError(
@@ -226,6 +283,8 @@ def _told(reading: Reading, told: Mapping[str, Any]) -> Recognised:
                 f"detector spec, input.{key}: the graph takes {found}, not {asked}",
                 remedy=f"leave input.{key} out of --spec: the graph says it",
             )
+    if keys:
+        require_fitting(spec, told, facts)
     settled = {_SETTLES.get(key, key) for key in keys}
     evidence = reading.evidence
     if keys:

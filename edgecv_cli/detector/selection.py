@@ -70,7 +70,9 @@ class SelectionDecoder:
         every = np.arange(many * rows)
         if "image" in parts:
             of = np.rint(parts["image"].reshape(-1)).astype(np.int64)
-            return [np.flatnonzero(of == image) for image in range(max(1, int(of.max(initial=0)) + 1))]
+            return [
+                np.flatnonzero(of == image) for image in range(max(1, int(of.max(initial=0)) + 1))
+            ]
         counts = parts["count"].reshape(-1).astype(np.int64) if "count" in parts else None
         if counts is None:
             return list(every.reshape(many, rows))

@@ -9,6 +9,7 @@ from edgecv_cli.detector.heads.base import Decoder, Head, Reading
 from edgecv_cli.detector.heads.detr import Detr
 from edgecv_cli.detector.heads.end2end import EndToEnd
 from edgecv_cli.detector.heads.fastestdet import FastestDet
+from edgecv_cli.detector.heads.generic import Generic
 from edgecv_cli.detector.heads.nanodet import NanoDet
 from edgecv_cli.detector.heads.nanodet_plus import NanoDetPlus
 from edgecv_cli.detector.heads.picodet import PicoDet
@@ -39,6 +40,7 @@ HEADS: tuple[Head, ...] = (
     YuNet(),
     Detr(),
     EndToEnd(),
+    Generic(),
 )
 
 

@@ -56,7 +56,7 @@ class Column:
     def chance(self) -> bool:
         """Whether values lie in 0..1 and move as scores do."""
         rest, high, low, noise = self.probes
-        inside = all(-_WHOLE <= part.min(initial=0) for part in self.probes)
+        inside = all(part.min(initial=0) >= -_WHOLE for part in self.probes)
         inside &= all(part.max(initial=0) <= 1 + _WHOLE for part in self.probes)
         rising = high.mean() >= rest.mean() - _WHOLE and rest.mean() >= low.mean() - _WHOLE
         return bool(inside and rising and not self.whole and noise.max() > _WHOLE)
@@ -89,6 +89,8 @@ def axes_of(shape: Sequence[int | None], columns: int) -> str | None:
 
 def columns_of(tail: TailProbe, name: str, columns: int) -> list[Column] | None:
     """Return an output's columns; None where it has no rows."""
+    if name not in tail.noise:
+        return None
     parts = [probe[name] for probe in (tail.rest, tail.high, tail.low, tail.noise)]
     if any(not part.size or part.size > _MOST or not np.isfinite(part).all() for part in parts):
         return None
@@ -113,7 +115,9 @@ def roles_of(columns: Sequence[Column]) -> Iterator[tuple[Role, ...]]:
             yield holds
 
 
-def narrow_roles(columns: Mapping[str, Column], wanted: Sequence[Role]) -> Iterator[dict[Role, str]]:
+def narrow_roles(
+    columns: Mapping[str, Column], wanted: Sequence[Role]
+) -> Iterator[dict[Role, str]]:
     """Yield every way in which outputs of one column play the wanted roles."""
     for names in permutations(columns, len(wanted)):
         if all(_plays([columns[n]], role) for n, role in zip(names, wanted, strict=True)):
@@ -131,9 +135,7 @@ def _plays(columns: Sequence[Column], role: Role) -> bool:
 
 def corners_of(columns: Sequence[Column]) -> Corners | None:
     """Work out how four columns say a box; None if they are no two corners."""
-    rest, high, low, noise = (
-        np.stack([column.probes[i] for column in columns]) for i in range(4)
-    )
+    rest, high = (np.stack([column.probes[i] for column in columns]) for i in range(2))
     if all(column.whole for column in columns):
         return None
     unit = max(1e-6, float(np.abs(np.concatenate([rest, high], axis=1)).max()))
@@ -164,7 +166,8 @@ def class_count(tail: TailProbe, label: Column, score: str, column: int | None) 
         score: the output with the scores; ``column``: which of its columns they are.
     """
     top = max(int(np.rint(part.max())) for part in label.probes)
-    found, shared = set(), set()
+    found: set[int] = set()
+    shared: set[int] = set()
     for head, shape in tail.heads.items():
         moved = tail.touched[head][score]
         if not (moved if column is None else moved[..., column]).any():

@@ -277,7 +277,9 @@ def told_selections(facts: GraphFacts, told: Mapping[str, Any]) -> Iterator[Sele
     evidence = ("family end2end: as told",)
     for name, shape in shapes.items():
         columns = shape[-1] if len(shape) in (2, 3) else None
-        if columns not in TABLES or told.get("all", name) != name or "boxes" in told:
+        if columns is None or columns not in TABLES:
+            continue
+        if told.get("all", name) != name or "boxes" in told:
             continue
         holds = tuple(told.get("layout", TABLES[columns][0]))
         label = _narrow(shape, shapes) if columns == 5 else []

@@ -54,19 +54,21 @@ def test_classes_may_be_a_file_of_names_beside_the_spec(tmp_path):
     [
         ("familly: yolox", "unknown key `familly`", "did you mean `family`?"),
         ("input: {colour: bgr}", "unknown key `input.colour`", "did you mean `color`?"),
-        ("outputs: {score: a}", "unknown key `outputs.score`", "did you mean `scores`?"),
+        ("outputs: {scoress: a}", "unknown key `outputs.scoress`", "did you mean `scores`?"),
         ("qqqq: 1", "unknown key `qqqq`", "known: activations"),
         ("1: 1", "unknown key `1`", "known: activations"),
         ("outputs: {confidence: a}", "unknown key `outputs.confidence`", "known: all"),
         ("classes: coco8", "no class list or file 'coco8'", "did you mean `coco80`?"),
         ("classes: zzz", "no class list or file 'zzz'", "give coco80"),
         ("input: 5", "`input` must hold keys", "write `input:"),
-        ("family: [unclosed", "is not YAML", "correct it"),
-        ("a: &x [1]\nb: *x", "uses YAML aliases", "write the values out"),
-        ("!!python/object/apply:os.system ['true']", "is not YAML", "correct it"),
+        ("family: [unclosed", "is not valid YAML, line 1", "correct it"),
+        ("a: &x [1]\nb: *x", "an alias", "write the value out"),
+        ("!!python/object/apply:os.system ['true']", "is not valid YAML", "correct it"),
+        ("outputs: {boxes: 812}", "`outputs.boxes` is neither a name", "quote names"),
+        ("outputs: {boxes: []}", "`outputs.boxes` is neither a name", "quote names"),
         ("- a\n- b", "holds no keys", "family: yolox"),
         ("", "holds no keys", "family: yolox"),
-        ("[" * 900_000, "nested too deeply", "give a detector spec"),
+        ("[" * 900_000, "nests too deep", "lines of NAME: VALUE"),
     ],
 )
 def test_what_is_no_spec_is_refused_with_the_nearest_key(tmp_path, text, problem, remedy):
@@ -81,13 +83,13 @@ def test_files_that_can_not_be_read_are_refused(tmp_path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     large = tmp_path / "large.yaml"
-    large.write_text("#" * 1_000_001)
+    large.write_text("#" * (2**20 + 1))
 
     for path, problem in (
         (tmp_path / "none.yaml", "can't be read"),
         (tmp_path, "can't be read"),
-        (binary, "no text in UTF-8"),
-        (large, "over 1 MB"),
+        (binary, "is not valid YAML"),
+        (large, "larger than 1 MiB"),
     ):
         with pytest.raises(ConfigError, match=problem):
             load_spec_overrides(path)
