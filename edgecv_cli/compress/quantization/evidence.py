@@ -17,8 +17,8 @@ from edgecv_cli.compress.quantization.grids import tensors_of
 from edgecv_cli.compress.quantization.observe import Feed, Observations, observe
 from edgecv_cli.compress.quantization.placement import distinct_placements, place
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.scratch import ScratchFolder
 from edgecv_cli.core.errors import ModelError
+from edgecv_cli.core.scratch import ScratchFolder
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.normalise import normalise
