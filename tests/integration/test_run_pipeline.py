@@ -13,13 +13,14 @@ from rich.console import Console
 from scenes import write_dataset
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.lineage import LINEAGE_KEY, Step, dump_lineage
 from edgecv_cli.cli.render import inspect as inspect_view
 from edgecv_cli.cli.render import run as run_view
 from edgecv_cli.config.inspect import InspectConfig
 from edgecv_cli.config.run import RunConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.files import sha256_file
+from edgecv_cli.graph.io import with_metadata
 from edgecv_cli.pipeline.run import run_pipeline
 from edgecv_cli.stages.inspect import inspect
 
@@ -30,16 +31,6 @@ threads: 1
 steps:
   - {id: facts, stage: inspect}
   - {id: before, stage: evaluate, result: out/before.json}
-  - id: kept
-    stage: quantize
-    precision: auto
-    min_speedup: 500
-    placement: last
-    estimator: minmax
-    bias_correction: on
-    max_drop: 20%
-    speed_seconds: 0.1
-    output: out/kept.onnx
   - id: int8
     stage: quantize
     placement: last
@@ -58,7 +49,9 @@ steps:
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    onnx.save(yolov8(planted=True), folder / "detector.onnx")
+    trained = Step(stage="train", config="c" * 64, parents=("p" * 64,), versions={"torch": "1"})
+    model = with_metadata(yolov8(planted=True), {LINEAGE_KEY: dump_lineage([trained])})
+    onnx.save(model, folder / "detector.onnx")
     write_dataset(folder / "set", images=6)
     (folder / "p.yaml").write_text(PIPELINE)
     return folder
@@ -89,8 +82,8 @@ def test_every_stage_is_taken_from_the_cache_with_what_it_measured(work, first):
     published = files(work / "out")
     shutil.rmtree(work / "out")
     again = run(work)
-    assert [step.status for step in first.steps] == ["done"] * 6
-    assert [step.status for step in again.steps] == ["cached"] * 6
+    assert [step.status for step in first.steps] == ["done"] * 5
+    assert [step.status for step in again.steps] == ["cached"] * 5
     assert [step.measurements for step in again.steps] == [s.measurements for s in first.steps]
     assert [step.seconds for step in again.steps] == [step.seconds for step in first.steps]
     assert files(work / "out") == published
@@ -102,7 +95,7 @@ def test_results_speak_of_the_pipelines_own_names(work, first):
     assert "edgecv-tmp" not in text
     steps = {step.id: step for step in first.steps}
     assert steps["before"].measurements["model"] == "detector.onnx"
-    assert steps["int8"].measurements["model"] == "out/kept.onnx"
+    assert steps["int8"].measurements["model"] == "detector.onnx"
     assert steps["int8"].measurements["saved"] == "out/int8.onnx"
     assert steps["int8"].measurements["plan"] == "out/plan.json"
     rows = steps["speed"].measurements["runs"]
@@ -112,22 +105,21 @@ def test_results_speak_of_the_pipelines_own_names(work, first):
 
 def test_the_chain_in_an_artifact_begins_with_the_first_file_and_has_no_gap(work, first):
     source = Artifact.open(work / "detector.onnx")
-    kept = Artifact.open(work / "out" / "kept.onnx")
     int8 = Artifact.open(work / "out" / "int8.onnx")
-    assert [step.stage for step in int8.lineage] == ["quantize", "quantize"]
-    assert int8.lineage[0].parents == (source.content_digest,)
-    assert int8.lineage[0] == kept.lineage[0]
-    assert int8.lineage[1].parents == (kept.content_digest,)
-    assert all(step.data and step.versions for step in int8.lineage)
+    assert [step.stage for step in int8.lineage] == ["train", "quantize"]
+    assert int8.lineage[0] == source.lineage[0]
+    assert int8.lineage[1].parents == (source.content_digest,)
+    assert int8.lineage[1].data
+    assert int8.lineage[1].versions
 
 
 def test_inspect_shows_the_chain(work, first):
     result = inspect(InspectConfig(model=work / "out" / "int8.onnx"), Context())
-    assert [step["stage"] for step in result.to_json()["provenance"]] == ["quantize", "quantize"]
+    assert [step["stage"] for step in result.to_json()["provenance"]] == ["train", "quantize"]
     text = shown(inspect_view.render(result))
     begin = Artifact.open(work / "detector.onnx").content_digest[:12]
-    assert f"quantize  {begin} -> " in text
-    assert f" -> {result.content_digest[:12]}" in text
+    assert f"train     {'p' * 12} -> {begin}" in text
+    assert f"quantize  {begin} -> {result.content_digest[:12]}" in text
     assert result.provenance[-1].config[:12] in text
 
 
@@ -139,21 +131,3 @@ def test_tables_fit_on_a_terminal_and_say_what_was_measured(work, first):
     dry = shown(run_view.render(run(work, dry_run=True)))
     assert all(len(line) <= 80 for line in dry.splitlines())
     assert "nothing changed" in dry
-
-
-def test_a_gate_of_a_real_stage_keeps_the_rejected_artifact_where_it_was_asked_to(work, first):
-    strict = work / "strict.yaml"
-    strict.write_text(
-        "model: out/kept.onnx\ncalibration: set\nthreads: 1\nsteps:\n"
-        "  - {stage: quantize, placement: last, estimator: minmax, bias_correction: on,\n"
-        "     min_speedup: 500, speed_seconds: 0.1, output: no.onnx, keep_rejected: bad.onnx}\n"
-    )
-    with pytest.raises(GateNotMetError, match=r"strict.yaml: step quantize: ") as refused:
-        run_pipeline(RunConfig(pipeline=strict, cache=work / "cache"), Context())
-    (step,) = refused.value.result.steps
-    assert step.status == "rejected"
-    assert step.measurements["saved"] is None
-    assert step.measurements["rejected"] == "bad.onnx"
-    assert len(Artifact.open(work / "bad.onnx").lineage) == 2
-    assert not (work / "no.onnx").exists()
-    assert "rejected" in shown(run_view.render(refused.value.result))
