@@ -136,6 +136,7 @@ def picodet(
     seed: int = 0,
     logits: bool = False,
     decoded: bool = False,
+    second_inputs: Sequence[str] = (),
     planted: bool = False,
     dynamic: str | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -143,7 +144,8 @@ def picodet(
     """PicoDet layout: image [1,3,H,W] RGB, normalised on 0..1.
 
     -> scores_S [1,n,nc] and sides_S [1,n,32] for each stride S, all scores first; with
-    `decoded` boxes [1,N,4], corners in pixels, and scores [1,nc,N].
+    `decoded` boxes [1,N,4], corners in pixels, and scores [1,nc,N]. `second_inputs` [1,2] are
+    not read.
     """
     net = new_net(seed, opset, "silu")
     maps = _maps(net, _plain(net, "image", *_RED_FIRST), 255.0, False, FOUR)
@@ -162,7 +164,8 @@ def picodet(
         for name, channels in (("scores", nc), ("sides", 32)):
             for stride, count in zip(FOUR, counts, strict=True):
                 outputs[f"{name}_{stride}"] = [batch, count, channels]
-    return net.build({"image": image_shape(size, dynamic)}, outputs, metadata or {})
+    inputs = {"image": image_shape(size, dynamic), **{name: [batch, 2] for name in second_inputs}}
+    return net.build(inputs, outputs, metadata or {})
 
 
 def _grid(size: Size, strides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

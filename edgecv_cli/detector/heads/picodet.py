@@ -26,7 +26,7 @@ from edgecv_cli.detector.heads.distances import (
 )
 from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import GridBoxes, grid_boxes
-from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, OutputTensor
+from edgecv_cli.detector.spec import DetectorSpec, Fed, InputSpec, OutputSpec, OutputTensor
 from edgecv_cli.graph.facts import GraphFacts
 
 _SOURCE = "PaddleDetection"
@@ -62,8 +62,9 @@ class PicoDet:
     def recognise(self, facts: GraphFacts) -> Sequence[Reading]:
         """Return the readings as scores beside distributions, or beside decoded corners."""
         why = "two outputs for each of four strides: PicoDet without post-processing"
+        known = self.defaults.replace(extra_inputs=_second_inputs(facts))
         raw = [
-            distance_reading(self.defaults, facts, found, source=_SOURCE, why=why)
+            distance_reading(known, facts, found, source=_SOURCE, why=why)
             for found in find_distances(facts, _BINS)
             if found.strides == _STRIDES and found.per_stride == 2
         ]
@@ -74,7 +75,8 @@ class PicoDet:
 
     def assume(self, facts: GraphFacts, told: Mapping[str, Any]) -> Reading:
         """Take the outputs whose channels are classes and distances of `reg_max` bins a side."""
-        return assumed_distances(self.defaults, facts, told, source=_SOURCE)
+        known = self.defaults.replace(extra_inputs=_second_inputs(facts))
+        return assumed_distances(known, facts, told, source=_SOURCE)
 
     def decoder(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> Decoder:
         """Return a decoder of scores and distances."""
@@ -90,7 +92,12 @@ class PicoDet:
         )
         return dense_reading(
             self.defaults.replace(
-                boxes="xyxy", code="none", strides=layout.strides, reg_max=0, cell_offset=0.0
+                boxes="xyxy",
+                code="none",
+                strides=layout.strides,
+                reg_max=0,
+                cell_offset=0.0,
+                extra_inputs=_second_inputs(facts),
             ),
             facts,
             OutputSpec(tensors=tensors),
@@ -104,6 +111,11 @@ class PicoDet:
                 "the other way round: PicoDet without NMS",
             ),
         )
+
+
+def _second_inputs(facts: GraphFacts) -> dict[str, Fed]:
+    """Feed PaddleDetection's image shape and scale factors with ones: boxes stay in the input."""
+    return {tensor.name: "ones" for tensor in facts.inputs if tensor.shape[1:] == (2,)}
 
 
 def _decoded_pairs(facts: GraphFacts) -> Iterator[tuple[GridView, GridView, GridBoxes]]:
