@@ -9,12 +9,15 @@ from models_distances import fastestdet, nanodet, nanodet_plus, picodet, yolov6_
 from models_faces import retina, yunet
 from models_inputs import batched, fed_with, halved, with_size_input
 from models_other import classifier, end_to_end, priors, ssd, yolox
+from models_selected import SELECTED, detr, selected
 from models_yolov8 import oriented, pose, segmenter, ultralytics_metadata, yolov8
 from netparts import renamed, reordered
 
 __all__ = [
+    "SELECTED",
     "batched",
     "classifier",
+    "detr",
     "end_to_end",
     "fastestdet",
     "fed_with",
@@ -29,6 +32,7 @@ __all__ = [
     "reordered",
     "retina",
     "segmenter",
+    "selected",
     "ssd",
     "ultralytics_metadata",
     "unknown",

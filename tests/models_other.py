@@ -25,7 +25,7 @@ from netparts import (
 from numpy.typing import NDArray
 
 
-def _centre_terms(planted: bool, offset: float) -> Terms:
+def centre_terms(planted: bool, offset: float) -> Terms:
     """Offsets of the centre from the cell (x, y) and log width, height, in cells.
 
     ln(w) is a straight line near enough for rectangles of 2 to 4 cells.
@@ -85,7 +85,7 @@ def yolox(
     for level, x in enumerate(maps):
         live = planted and level == 0
         noise = 0.0 if live else 0.05
-        boxes = head(net, x, _centre_terms(live, 0.5), noise)
+        boxes = head(net, x, centre_terms(live, 0.5), noise)
         found = net.op("Sigmoid", head(net, x, _objectness_terms(live), noise))
         classes = net.op("Sigmoid", head(net, x, class_terms(nc, level, planted, 6.0), noise))
         levels.append(net.op("Concat", boxes, found, classes, axis=1))

@@ -17,7 +17,8 @@ from edgecv_cli.detector.spec import BoxLayout
 from edgecv_cli.graph.facts import GraphFacts
 
 Applied = Literal["none", "sigmoid", "softmax"]
-_NEAR = 0.02
+_NEAR = 0.1  # references of up to 0.99 shift what a sigmoid ends at
+_EVEN = 0.02
 _MOST = 5000  # queries: hundreds in every published model
 _GROWTH = 4.0  # log of how a reparametrised side grows with its layer at +8; SSD's reach 1.6
 
@@ -182,6 +183,6 @@ def applied_to(scores: Channels) -> Applied | None:
         return "none"
     for shares in (scores.count, scores.count + 1):  # a class of no object may be cut off
         levels = (scores.rest, scores.high, scores.low)
-        if shares > 1 and all(np.abs(part - 1 / shares).max() < _NEAR / shares for part in levels):
+        if shares > 1 and all(np.abs(part - 1 / shares).max() < _EVEN / shares for part in levels):
             return "softmax"
     return None

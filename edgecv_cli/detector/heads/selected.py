@@ -148,8 +148,7 @@ def corners_of(columns: Sequence[Column]) -> Corners | None:
     first, second = (_moves(rest[i] + rest[i + 2]) for i in range(2))
     seen = max(first, second) > 1.5 * min(first, second) + 1
     swapped = seen and first < second
-    reach = max(float(np.abs(rest).max()), float(np.median(np.abs(high))))
-    return Corners("yxyx" if swapped else "xyxy", reach <= 2, seen)
+    return Corners("yxyx" if swapped else "xyxy", bool(np.abs(rest).max() <= 2), seen)
 
 
 def _moves(values: Array) -> int:
@@ -160,12 +159,15 @@ def _moves(values: Array) -> int:
 def class_count(tail: TailProbe, label: Column, score: str, column: int | None) -> int | None:
     """Return how many classes the layers behind the scores tell apart; None where it is open.
 
+    Labels that count from 1 have the background, 0, counted in.
+
     Args:
         tail: the probe.
         label: the labels.
         score: the output with the scores; ``column``: which of its columns they are.
     """
     top = max(int(np.rint(part.max())) for part in label.probes)
+    from_one = min(float(part.min()) for part in label.probes) >= 1
     found: set[int] = set()
     shared: set[int] = set()
     for head, shape in tail.heads.items():
@@ -176,9 +178,11 @@ def class_count(tail: TailProbe, label: Column, score: str, column: int | None) 
         boxed = column is not None and tail.touched[head][score][..., :4].any()
         (shared if boxed else found).add(channels)
     for options in (found, found | shared):
-        fitting = sorted(channels for channels in options if channels > top)
-        if top + 1 in fitting:
+        if top + 1 in options or (from_one and top in options):
             return top + 1
+        if from_one:
+            continue  # the background may be one of the channels or not
+        fitting = sorted(channels for channels in options if channels > top)
         # more channels than that may be several anchors' of a cell
         if len(fitting) == 1 and (fitting[0] <= _USUAL or top + 1 > fitting[0] / 2):
             return fitting[0]

@@ -126,6 +126,8 @@ def _apart(
         others = tuple(_narrow_part(role, other, shapes) for role, other in roles.items())
         used = {name, *roles.values()}
         parts = (Part(name, holds, axes), *others, *_counts(tail, used, shape, shapes))
+        if not corners.seen and corners.normalized and _least(label) >= 1 and not label.whole_type:
+            corners = _TENSORFLOW
         rows = ", ".join(f"'{p.name}' {_sizes(shapes[p.name])} {_listed(p.holds)}" for p in parts)
         yield Selection(
             parts,
