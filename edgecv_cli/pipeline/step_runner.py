@@ -91,13 +91,13 @@ class StepRunner:
         bad = [name for name in step.inputs if name in self._stopped]
         if bad:
             self._stopped[step.id] = None
-            self._context.progress.note(f"{said}: skipped, {bad[0]} gave nothing")
+            self._context.progress.note(f"{said} (skipped: {bad[0]} gave nothing)")
             return _report(step, status="skipped", why=f"{bad[0]} gave nothing")
         finding = self._survey.look(step)
         if finding.record is not None:
-            self._context.progress.note(f"{said}: cached")
+            self._context.progress.note(f"{said} (cached)")
             return self._done(step, finding.record, {}, status="cached", why=finding.why)
-        self._context.progress.note(f"{said}: {finding.why}")
+        self._context.progress.note(f"{said} ({finding.why})")
         began = self._context.clock()
         try:
             record, files = self._work(step)
