@@ -29,6 +29,7 @@ class World:
         self.open = set()
         self.failures = {}
         self.drift = 1.0
+        self.batches = {}
 
     def start(self, row):
         return self._child(row.model.stem)
@@ -53,7 +54,10 @@ class Stub:
         if failure is not None and self.blocks > failure[0]:
             raise failure[1]
         if method == "open":
-            return {"load_ns": 50 * MS, "first_ns": 30 * MS, "provider": "Fake"}
+            batch = self.world.batches.get(self.name)
+            return {
+                "load_ns": 50 * MS, "first_ns": 30 * MS, "provider": "Fake", "batch": batch
+            }  # fmt: skip
         if method == "memory":
             return {"peak_rss_bytes": 1000}
         # Every block finds the machine a little slower: what a ratio must not see.
@@ -97,6 +101,18 @@ def test_rows_are_reported_in_the_order_that_was_asked_for():
     assert fast.rounds == result.rounds == 13
     assert fast.samples % 13 == 0
     assert 0.9 * 2000 <= fast.samples * fast.mean_ms <= 1.1 * 2000
+
+
+def test_a_run_of_several_images_says_so():
+    world = World(a=20 * MS, b=40 * MS)
+    world.batches = {"a": 1, "b": 4}
+
+    result = benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+
+    assert [run.batch for run in result.runs] == [1, 4]
+    assert result.runs[1].fps == pytest.approx(4000 / result.runs[1].mean_ms)
+    said = [text for text in result.warnings if "images: times are of all of them" in text]
+    assert [text.partition(":")[0] for text in said] == ["b.onnx"]
 
 
 def test_blocks_are_interleaved_one_child_at_a_time():

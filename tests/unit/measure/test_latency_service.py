@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import onnx
 import pytest
-from models import yolov8
+from models import batched, fed_with, with_size_input, yolov8
 
+from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import EngineError, ModelError, UsageError
 from edgecv_cli.measure.latency_service import LatencyService
 
@@ -33,6 +34,23 @@ def test_a_model_is_loaded_and_timed_in_blocks(model):
     assert len(block["ns"]) == 7
     assert all(isinstance(ns, int) and ns > 0 for ns in block["ns"])
     assert service.call("memory", {})["peak_rss_bytes"] > 2**20
+
+
+def test_a_detector_is_fed_as_its_spec_says(model, tmp_path):
+    spec = Artifact.open(model).detector().spec
+    batch, mixed = tmp_path / "batch.onnx", tmp_path / "mixed.onnx"
+    onnx.save(batched(yolov8(), 3), batch)
+    onnx.save(fed_with(with_size_input(yolov8()), "uint8", "nhwc", scale=255.0), mixed)
+    fed = spec.replace(
+        input={**spec.input.model_dump(), "name": "pixels", "dtype": "uint8", "scale": 1.0},
+        extra_inputs={"sizes": "input-hw"},
+    )
+    service = LatencyService()
+
+    for path, wanted, told in ((model, 1, spec), (batch, 3, spec), (mixed, 1, fed)):
+        opened = service.call("open", opening(path, spec=told.model_dump(mode="json")))
+        assert opened["batch"] == wanted
+        assert len(service.call("block", {"count": 2})["ns"]) == 2
 
 
 def test_a_block_needs_a_model():
