@@ -181,15 +181,13 @@ def yolov5_raw(
         raw = _anchor_head(net, x, nc, stride, planted)
         raw = net.op("Sigmoid", raw) if activated else raw
         sizes = {"b": 1, "a": 3, "c": 5 + nc, "h": size[0] // stride, "w": size[1] // stride}
-        if axes != "b,ac,h,w":
-            raw = net.op("Reshape", raw, net.ints(*(0 if k == "b" else sizes[k] for k in "bachw")))
-            letters = axes.replace(",", "")
-            raw = net.op("Transpose", raw, perm=["bachw".index(letter) for letter in letters])
-        shape = [math.prod(sizes[letter] for letter in group) for group in axes.split(",")]
-        if axes != "b,ac,h,w" and len(shape) < 5:
-            raw = net.op("Reshape", raw, net.ints(0, *shape[1:]))
+        letters = axes.replace(",", "").replace("n", "hw")
+        apart = net.op("Reshape", raw, net.ints(0, *(sizes[letter] for letter in "achw")))
+        turned = net.op("Transpose", apart, perm=["bachw".index(letter) for letter in letters])
+        groups = axes.replace("n", "hw").split(",")
+        shape = [math.prod(sizes[letter] for letter in group) for group in groups]
         name = f"out_{stride}"
-        net.op("Identity", raw, out=name)
+        net.op("Reshape", turned, net.ints(0, *shape[1:]), out=name)
         outputs[name] = [batch, *shape[1:]]
     return net.build({"images": [batch, 3, *size]}, outputs, {})
 

@@ -157,6 +157,10 @@ def _placed(
     if spec.code == "none":
         return None
     strides = spec.strides if stride is None else (stride,)
+    if not strides:
+        raise ModelError(
+            f"code {spec.code} needs the strides of its cells", remedy="add `strides` to --spec"
+        )
     placed = _all_places(spec, strides, views)
     expected = len(placed[0].cells)
     if known and known != {expected}:

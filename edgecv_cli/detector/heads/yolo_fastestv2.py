@@ -193,14 +193,31 @@ def _told(read: Levels, many: int) -> _Found | None:
     tensors: list[OutputTensor] = []
     classes = set()
     for entries in read.strides.values():
-        if len(entries) != 1 or entries[0].count <= 5 * many:
+        if len(entries) == 1 and entries[0].count > 5 * many:
+            tensors.append(_tensor(entries[0], _PARTS))
+            classes.add(entries[0].count - 5 * many)
+            continue
+        parts = _in_order(entries, (4 * many, many))
+        if len(parts) != 3:
             return None
-        tensors.append(_tensor(entries[0], _PARTS))
-        classes.add(entries[0].count - 5 * many)
+        tensors += [_tensor(part, (role,)) for part, role in zip(parts, _PARTS, strict=True)]
+        classes.add(parts[2].count)
     if len(classes) != 1 or many < 1:
         return None
     evidence = ("family yolo-fastestv2: as told",)
     return _Found(tuple(tensors), tuple(read.strides), many, classes.pop(), True, evidence)
+
+
+def _in_order(entries: Sequence[Level], counts: Sequence[int]) -> list[Level]:
+    """Return the first output of every number of channels, then all others."""
+    left, chosen = list(entries), []
+    for count in counts:
+        level = next((level for level in left if level.count == count), None)
+        if level is None:
+            return []
+        left.remove(level)
+        chosen.append(level)
+    return chosen + left
 
 
 def _tensor(level: Level, holds: tuple[Role, ...]) -> OutputTensor:

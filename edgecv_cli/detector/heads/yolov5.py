@@ -30,6 +30,7 @@ from edgecv_cli.graph.facts import GraphFacts
 
 _SOURCE = "the usual YOLOv5 export"
 _WHOLE: tuple[Role, ...] = ("boxes", "objectness", "scores")
+_WITHOUT: tuple[Role, ...] = ("boxes", "scores")
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class YoloV5:
         if raw is not None:
             return raw
         for rows in _rows(facts):
-            if rows.count >= 6:
+            if rows.count >= 5:
                 known = self.defaults.replace(strides=rows.strides)
+                holds = _WHOLE if rows.count > 5 else _WITHOUT
                 told_so = ["family yolov5: as told"]
-                return _reading(known, facts, rows, holds=_WHOLE, confidence=0.5, evidence=told_so)
+                return _reading(known, facts, rows, holds=holds, confidence=0.5, evidence=told_so)
         raise UnrecognisedError(
             "no output has the shape [1,anchors x cells,5+classes] of family yolov5, nor is there "
             "one of 3 x (5+classes) channels a stride",
@@ -178,13 +180,13 @@ def _columns(
     if len(set(kinds)) == 1 and kinds[0] != "other":
         verdict = "sigmoid applied" if kinds[0] == "sigmoid" else "logits"
         if len(kinds) == 1:
-            return ("boxes", "scores"), kinds[0] == "sigmoid", f"{words}: one score, {verdict}"
+            return _WITHOUT, kinds[0] == "sigmoid", f"{words}: one score, {verdict}"
         apart = "objectness first, then the classes"
         return _WHOLE, kinds[0] == "sigmoid", f"{words}: {verdict}, {apart}"
     part = (channels.rest[4:] - 0.25, channels.high[4:] - 1, channels.low[4:])
     if all(np.abs(values).max() < 0.05 for values in part):
         product = "a quarter at rest is objectness x class, multiplied in the graph"
-        return ("boxes", "scores"), True, f"{words}: {product}"
+        return _WITHOUT, True, f"{words}: {product}"
     _refuse_relative(rows, kinds, facts)
     return None
 
