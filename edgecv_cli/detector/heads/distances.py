@@ -81,21 +81,39 @@ def find_distances(facts: GraphFacts, bins: Sequence[int]) -> Iterator[Distances
 
 
 def told_distances(facts: GraphFacts, bins: int) -> Distances | None:
-    """Return what has the shape of scores and distances of so many bins a side, or None."""
+    """Return what has the shape of scores and distances of so many bins a side, or None.
+
+    Scores that a probe shows to be their layers' plain values want a sigmoid.
+    """
     sides = 4 * bins
     for view in grid_views(facts):
         if view.count > sides and len(view.strides) > 1:
             axes = "b,n,c" if view.channels_last else "b,c,n"
             tensor = OutputTensor(name=view.output, holds=_BOTH, axes=axes)
-            return _told((tensor,), view.strides, view.count - sides, bins, 0)
+            classes = view.count - sides
+            logits = view.channels is not None and _plain(view.channels.kinds()[:classes])
+            return _told((tensor,), view.strides, classes, bins, per_stride=0, logits=logits)
     for read in levels(facts):
         tensors = [_shaped(entries, sides) for entries in read.strides.values()]
         counts = {sum(level.count for level in entries) for entries in read.strides.values()}
         if not read.others and len(counts) == 1 and all(tensors):
             flat = tuple(tensor for entry in tensors for tensor in entry)
-            per_stride = len(tensors[0])
-            return _told(flat, tuple(read.strides), counts.pop() - sides, bins, per_stride)
+            classes = counts.pop() - sides
+            kinds = {level.output: level.kinds for level in next(iter(read.strides.values()))}
+            scores = next(tensor.name for tensor in tensors[0] if "scores" in tensor.holds)
+            return _told(
+                flat,
+                tuple(read.strides),
+                classes,
+                bins,
+                per_stride=len(tensors[0]),
+                logits=_plain(kinds[scores][:classes]),
+            )
     return None
+
+
+def _plain(kinds: Sequence[Kind]) -> bool:
+    return set(kinds) == {"linear"}
 
 
 def _told(
@@ -103,10 +121,12 @@ def _told(
     strides: tuple[int, ...],
     classes: int,
     bins: int,
+    *,
     per_stride: int,
+    logits: bool,
 ) -> Distances:
     outputs = OutputSpec(tensors=tensors)
-    return Distances(outputs, strides, classes, bins, per_stride, False, False, ())
+    return Distances(outputs, strides, classes, bins, per_stride, logits, False, ())
 
 
 def _shaped(entries: Sequence[Level], sides: int) -> tuple[OutputTensor, ...]:

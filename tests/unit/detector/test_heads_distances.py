@@ -227,24 +227,25 @@ def test_a_told_family_that_fits_changes_nothing(kind):
 
 
 @pytest.mark.parametrize(
-    ("model", "family", "told", "classes", "bins", "tensors"),
+    ("model", "family", "told", "classes", "bins", "tensors", "logits"),
     [
-        (models.nanodet_plus(), "nanodet", {}, 3, 8, 1),
-        (models.nanodet(), "nanodet-plus", {}, 3, 8, 1),
-        (models.picodet(), "nanodet-plus", {}, 3, 8, 8),
-        (models.nanodet(bins=17), "nanodet", {"reg_max": 17}, 3, 17, 1),
-        (models.nanodet(joint=True, logits=True), "nanodet", {}, 3, 8, 1),
-        (models.picodet(32, logits=True), "picodet", {}, 32, 8, 8),
+        (models.nanodet_plus(), "nanodet", {}, 3, 8, 1, False),
+        (models.nanodet(), "nanodet-plus", {}, 3, 8, 1, False),
+        (models.picodet(), "nanodet-plus", {}, 3, 8, 8, False),
+        (models.nanodet(bins=17), "nanodet", {"reg_max": 17}, 3, 17, 1, False),
+        (models.nanodet(joint=True, logits=True), "nanodet", {}, 3, 8, 1, True),
+        (models.picodet(32, logits=True), "picodet", {}, 32, 8, 8, True),
     ],
 )
 def test_a_told_family_reads_by_shape_what_is_not_recognised_as_it(
-    model, family, told, classes, bins, tensors
+    model, family, told, classes, bins, tensors, logits
 ):
     found = recognised(model, family=family, **told)
 
     spec = found.spec
     assert spec.family == family
     assert (len(spec.classes), spec.reg_max) == (classes, bins)
+    assert spec.activations == ("sigmoid" if logits else "none")
     assert len(spec.outputs.tensors) == tensors
     assert spec.input == head_of(family).defaults.input.model_copy(
         update={"name": spec.input.name, "size": spec.input.size}
