@@ -7,20 +7,18 @@ scores or beside them, of all strides or of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
-from edgecv_cli.core.errors import UnrecognisedError
-from edgecv_cli.detector.heads.base import Reading, dense_reading, numbered_classes
 from edgecv_cli.detector.heads.levels import Level, Levels, levels
 from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import Channels, Kind
-from edgecv_cli.detector.spec import DetectorSpec, OutputSpec, OutputTensor, Role
+from edgecv_cli.detector.spec import OutputSpec, OutputTensor, Role
 from edgecv_cli.graph.facts import GraphFacts
 
-_BOTH: tuple[Role, Role] = ("scores", "boxes")
+BOTH: tuple[Role, Role] = ("scores", "boxes")
+"""What a tensor of both holds in most exports."""
 
 
 @dataclass(frozen=True)
@@ -80,68 +78,8 @@ def find_distances(facts: GraphFacts, bins: Sequence[int]) -> Iterator[Distances
             yield from _by_stride(read, facts.input_size, bins)
 
 
-def told_distances(facts: GraphFacts, bins: int) -> Distances | None:
-    """Return what has the shape of scores and distances of so many bins a side, or None.
-
-    Scores that a probe shows to be their layers' plain values want a sigmoid.
-    """
-    sides = 4 * bins
-    for view in grid_views(facts):
-        if view.count > sides and len(view.strides) > 1:
-            axes = "b,n,c" if view.channels_last else "b,c,n"
-            tensor = OutputTensor(name=view.output, holds=_BOTH, axes=axes)
-            classes = view.count - sides
-            logits = view.channels is not None and _plain(view.channels.kinds()[:classes])
-            return _told((tensor,), view.strides, classes, bins, per_stride=0, logits=logits)
-    for read in levels(facts):
-        tensors = [_shaped(entries, sides) for entries in read.strides.values()]
-        counts = {sum(level.count for level in entries) for entries in read.strides.values()}
-        if not read.others and len(counts) == 1 and all(tensors):
-            flat = tuple(tensor for entry in tensors for tensor in entry)
-            classes = counts.pop() - sides
-            kinds = {level.output: level.kinds for level in next(iter(read.strides.values()))}
-            scores = next(tensor.name for tensor in tensors[0] if "scores" in tensor.holds)
-            return _told(
-                flat,
-                tuple(read.strides),
-                classes,
-                bins,
-                per_stride=len(tensors[0]),
-                logits=_plain(kinds[scores][:classes]),
-            )
-    return None
-
-
-def _plain(kinds: Sequence[Kind]) -> bool:
-    return set(kinds) == {"linear"}
-
-
-def _told(
-    tensors: tuple[OutputTensor, ...],
-    strides: tuple[int, ...],
-    classes: int,
-    bins: int,
-    *,
-    per_stride: int,
-    logits: bool,
-) -> Distances:
-    outputs = OutputSpec(tensors=tensors)
-    return Distances(outputs, strides, classes, bins, per_stride, logits, False, ())
-
-
-def _shaped(entries: Sequence[Level], sides: int) -> tuple[OutputTensor, ...]:
-    """Say what one stride's outputs hold, by their numbers of channels; nothing if they can't."""
-    if len(entries) == 1 and entries[0].count > sides:
-        return (_tensor(entries[0], _BOTH),)
-    if len(entries) == 2 and sides in {level.count for level in entries}:
-        boxes = next(level for level in reversed(entries) if level.count == sides)
-        return tuple(
-            _tensor(level, ("boxes",) if level is boxes else ("scores",)) for level in entries
-        )
-    return ()
-
-
-def _tensor(level: Level, holds: tuple[Role, ...]) -> OutputTensor:
+def tensor_of(level: Level, holds: tuple[Role, ...]) -> OutputTensor:
+    """Say what a level holds."""
     return OutputTensor(name=level.output, holds=holds, axes=level.axes, stride=level.stride)
 
 
@@ -224,7 +162,7 @@ def _in_one(level: Level, bins: Sequence[int]) -> _Found | None:
         return None
     shared = _shared(level.channels, holds, classes, many)
     words = _one_tensor_words(level.channels, holds, classes, many)
-    return _Found((_tensor(level, holds),), classes, many, False, shared, words)
+    return _Found((tensor_of(level, holds),), classes, many, False, shared, words)
 
 
 def _apart(scores: Level, sides: Level, bins: Sequence[int]) -> _Found | None:
@@ -239,7 +177,7 @@ def _apart(scores: Level, sides: Level, bins: Sequence[int]) -> _Found | None:
     logits = scores.kinds[0] == "linear"
     shared = bool(scores.channels.heads_of(0) & sides.channels.heads_of(0))
     words = f"{_score_words(scores.channels, 0, scores.count)}; {_side_words(many)} in the other"
-    tensors = (_tensor(scores, ("scores",)), _tensor(sides, ("boxes",)))
+    tensors = (tensor_of(scores, ("scores",)), tensor_of(sides, ("boxes",)))
     return _Found(tensors, scores.count, many, logits, shared, words)
 
 
@@ -253,7 +191,7 @@ def _roles(
     many, rest = divmod(counts["linear"], 4)
     if rest or many not in bins:
         return None
-    holds = _BOTH if runs[0][0] == "sigmoid" else _BOTH[::-1]
+    holds = BOTH if runs[0][0] == "sigmoid" else BOTH[::-1]
     return holds, counts["sigmoid"], many
 
 
@@ -297,62 +235,3 @@ def _score_words(channels: Channels, start: int, stop: int) -> str:
 def _side_words(bins: int) -> str:
     sides = f"4 sides of {bins} bins" if bins > 1 else "4 distances"
     return f"{4 * bins} plain values of their layers (0, 8 and -8 there), {sides},"
-
-
-def distance_reading(
-    defaults: DetectorSpec, facts: GraphFacts, found: Distances, *, source: str, why: str
-) -> Reading:
-    """Put a reading together from what was found.
-
-    Args:
-        defaults: the family's.
-        facts: the graph.
-        found: its scores and distances.
-        source: where preprocessing and geometry come from.
-        why: what makes it this family.
-    """
-    known = defaults.replace(**found.known)
-    return dense_reading(
-        known,
-        facts,
-        found.outputs,
-        source=source,
-        classes=numbered_classes(found.classes),
-        confidence=0.9 if found.logits else 0.95,
-        evidence=(*found.evidence, why),
-        assumed=_geometry_words(known, source),
-    )
-
-
-def assumed_distances(
-    defaults: DetectorSpec, facts: GraphFacts, told: Mapping[str, Any], *, source: str
-) -> Reading:
-    """Read the outputs as a family of distances because the user says so, by their shapes.
-
-    Raises:
-        UnrecognisedError: no outputs have shapes that fit.
-    """
-    bins = int(told.get("reg_max", defaults.reg_max) or 1)
-    found = next(find_distances(facts, (bins,)), None) or told_distances(facts, bins)
-    if found is None:
-        raise UnrecognisedError(
-            f"no outputs have the shapes of family {defaults.family}: classes and {4 * bins} "
-            "channels of distances, in one tensor or in two for every stride",
-            remedy="give another `family` in --spec, or `reg_max` if a side has other bins",
-        )
-    why = f"family {defaults.family}: as told"
-    reading = distance_reading(defaults, facts, found, source=source, why=why)
-    return Reading(reading.spec, 0.5, reading.evidence, reading.assumed, reading.choice)
-
-
-def _geometry_words(spec: DetectorSpec, source: str) -> dict[str, str]:
-    """Say what of the boxes no graph shows, by spec key."""
-    centre = "(cell + 0.5) x stride" if spec.cell_offset else "cell x stride"
-    over = f", each the mean of a softmax over {spec.reg_max} bins" if spec.reg_max else ""
-    words = {
-        "cell_offset": f"a cell's centre is {centre} ({source})",
-        "boxes": f"distances are left, top, right, bottom in strides{over} ({source})",
-    }
-    if spec.activations != "none":
-        words["activations"] = "a sigmoid still to be applied to the scores"
-    return words

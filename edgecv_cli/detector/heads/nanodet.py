@@ -14,11 +14,8 @@ from typing import Any, ClassVar
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.decoding import DenseDecoder
 from edgecv_cli.detector.heads.base import Decoder, Reading
-from edgecv_cli.detector.heads.distances import (
-    assumed_distances,
-    distance_reading,
-    find_distances,
-)
+from edgecv_cli.detector.heads.distance_readings import assumed_distances, distance_reading
+from edgecv_cli.detector.heads.distances import find_distances
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.graph.facts import GraphFacts
 

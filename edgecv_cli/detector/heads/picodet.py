@@ -19,11 +19,8 @@ from edgecv_cli.detector.heads.base import (
     dense_reading,
     numbered_classes,
 )
-from edgecv_cli.detector.heads.distances import (
-    assumed_distances,
-    distance_reading,
-    find_distances,
-)
+from edgecv_cli.detector.heads.distance_readings import assumed_distances, distance_reading
+from edgecv_cli.detector.heads.distances import find_distances
 from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import GridBoxes, grid_boxes
 from edgecv_cli.detector.spec import DetectorSpec, Fed, InputSpec, OutputSpec, OutputTensor

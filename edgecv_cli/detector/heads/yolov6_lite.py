@@ -17,12 +17,8 @@ import numpy as np
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.decoding import DenseDecoder
 from edgecv_cli.detector.heads.base import Decoder, Reading, dense_reading, numbered_classes
-from edgecv_cli.detector.heads.distances import (
-    Distances,
-    assumed_distances,
-    distance_reading,
-    find_distances,
-)
+from edgecv_cli.detector.heads.distance_readings import assumed_distances, distance_reading
+from edgecv_cli.detector.heads.distances import Distances, find_distances
 from edgecv_cli.detector.heads.views import GridView, grid_views
 from edgecv_cli.detector.probing import Channels, grid_boxes
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, Role
