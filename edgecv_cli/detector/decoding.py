@@ -105,6 +105,10 @@ class DenseDecoder:
             bar = threshold if power == 1 else threshold ** (1 / power) - 1e-6
             return np.flatnonzero(parts["objectness"][:, 0] >= raw_threshold(bar, self._gate))
         scores = parts["scores"][:, self._columns]
+        if spec.activations == "softmax" and spec.background is not None and scores.shape[1] == 1:
+            # of two chances, the one is the sigmoid of what it is above the other
+            above = scores.astype(np.float32) - parts["scores"][:, [spec.background]]
+            return _reaching(above, raw_threshold(threshold, "sigmoid"))
         return _reaching(scores, raw_threshold(threshold, spec.activations))
 
     def _scores(self, parts: Mapping[Role, Array], rows: NDArray[np.intp]) -> FloatArray:
