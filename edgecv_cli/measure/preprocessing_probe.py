@@ -43,16 +43,17 @@ def probe_preprocessing(
         predictor = Predictor(runner, spec.replace(input=setting), criterion.profile)
         return criterion.score(predictor, task, context)
 
-    search = _Search(measure, spec.input)
+    search = _Search(measure, spec.input, spec.input)
     for _ in range(_ROUNDS):
         if not search.round(criterion.images, context):
             break
-    return search.result(spec.input, criterion)
+    return search.result(criterion)
 
 
 @dataclass
 class _Search:
     measure: Callable[[InputSpec, Task], Score]
+    assumed: InputSpec
     current: InputSpec
     scores: dict[InputSpec, Score] = field(default_factory=dict)
 
@@ -77,10 +78,13 @@ class _Search:
         if not rivals:
             return
         best = max(rivals, key=lambda rival: self._known(rival, task).value)
-        if self.scores[best].lead(self.scores[self.current]).low > 0:
+        lead = self.scores[best].lead(self.scores[self.current])
+        # values come with a colour order: where the assumed ones are wrong, so is its authority
+        free = key == "color" and "scale" in _differences(self.current, self.assumed)
+        if lead.low > 0 or (free and self.scores[best].value > self.scores[self.current].value):
             self.current = best
 
-    def result(self, assumed: InputSpec, criterion: Labelled | Mirrored) -> ProbeResult:
+    def result(self, criterion: Labelled | Mirrored) -> ProbeResult:
         best = self.scores[self.current]
         shown = best.value > 0
         others = [setting for setting in self.scores if setting != self.current]
@@ -92,9 +96,9 @@ class _Search:
             best=self._setting(self.current),
             margin=best.value - self.scores[others[0]].value if others and shown else None,
             undecided=self._undecided(),
-            assumed_agrees=(self.current == assumed) if shown else None,
+            assumed_agrees=(self.current == self.assumed) if shown else None,
             spec_lines=_lines(self.current),
-            notes=tuple(_notes(criterion.images, assumed, shown=shown)),
+            notes=tuple(_notes(criterion.images, self.assumed, shown=shown)),
         )
 
     def _setting(self, setting: InputSpec) -> ProbedSetting:
