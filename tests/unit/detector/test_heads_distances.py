@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import models
 import models_distances
 import onnx
@@ -292,17 +294,22 @@ def test_levels_are_read_under_every_order_of_axes_that_fits():
 
 
 def test_without_a_probe_levels_follow_the_usual_strides():
-    facts = read_facts(models.picodet())
-    blind = type(facts)(**{**vars(facts), "tail": None})
+    facts = replace(read_facts(models.picodet()), tail=None)
 
-    (read,) = [read for read in levels(blind) if not read.others and read.axes == "b,n,c"]
+    (read,) = [read for read in levels(facts) if not read.others and read.axes == "b,n,c"]
 
     assert tuple(read.strides) == FOUR
     assert read.strides[8][0].kinds == ()
-    assert (
-        head_of("picodet").assume(blind, {}).spec.outputs
-        == recognised(models.picodet()).spec.outputs
-    )
+
+
+@pytest.mark.parametrize("kind", ["nanodet", "picodet", "yolov6-lite", "fastestdet"])
+def test_without_a_probe_a_told_family_is_read_by_shape(kind):
+    facts = read_facts(MODELS[kind])
+    blind = replace(facts, tail=None, tail_problem="not probed")
+
+    found = recognise(blind, override={"family": kind})
+
+    assert found.spec == recognise(facts).spec
 
 
 def test_outputs_that_contradict_the_spec_are_refused():
