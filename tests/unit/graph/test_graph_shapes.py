@@ -89,3 +89,42 @@ def test_what_inference_refuses_is_a_model_error():
 
     with pytest.raises(ModelError, match="opset"):
         infer_shapes(model)
+
+
+def interface(*inputs) -> onnx.ModelProto:
+    """A graph that only has inputs: (name, element type, shape)."""
+    values = [helper.make_tensor_value_info(*given) for given in inputs]
+    node = helper.make_node("Identity", [inputs[0][0]], ["out"])
+    output = helper.make_tensor_value_info("out", inputs[0][1], None)
+    return helper.make_model(helper.make_graph([node], "g", values, [output]))
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 64, 96], ["n", 64, 96, 3], [4, "h", "w", 3]])
+def test_of_several_inputs_the_picture_is_the_one_with_three_channels(shape):
+    model = interface(
+        ("mask", TensorProto.FLOAT, [1, 1, 64, 96]), ("image", TensorProto.UINT8, shape)
+    )
+
+    assert image_input(model).name == "image"
+
+
+def test_what_comes_with_the_picture_gets_its_batch_and_size():
+    model = interface(
+        ("image", TensorProto.FLOAT, ["n", 3, "h", "w"]),
+        ("shape", TensorProto.FLOAT, ["n", 2]),
+        ("scale", TensorProto.FLOAT, ["other", 2]),
+        ("mask", TensorProto.FLOAT, [1, "h", "w"]),
+        ("count", TensorProto.INT64, ["k"]),
+    )
+
+    concrete = fixed(model, (64, 96))
+
+    shapes = {value.name: value_shape(value) for value in graph_inputs(concrete)}
+    assert shapes == {
+        "image": (1, 3, 64, 96), "shape": (1, 2), "scale": (1, 2), "mask": (1, 64, 96),
+        "count": (None,),
+    }  # fmt: skip
+
+
+def test_the_cost_of_a_batch_is_told_for_one_image():
+    assert read_facts(models.batched(models.yolov8(), 4)).macs == read_facts(models.yolov8()).macs
