@@ -12,7 +12,9 @@ FILES = sorted(resource("configs", "specs").glob("*.yaml"))
 
 
 def test_every_family_has_one():
-    assert {path.stem for path in FILES} == {head.family for head in HEADS}
+    # generic has nothing of its own; yolov7 is another set of anchors of family yolov5
+    families = {head.family for head in HEADS} - {"generic"}
+    assert {path.stem for path in FILES} - {"yolov7"} == families
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: Path(path).stem)
@@ -22,5 +24,7 @@ def test_it_is_read_and_agrees_with_the_family(path):
     plain = defaults.replace(classes=tuple(map(str, range(len(override["classes"])))))
     spec = apply_overrides(plain, override)
     assert spec.input == defaults.input
-    assert spec.classes == override["classes"]
-    assert (spec.family, len(spec.classes)) == (path.stem, 91 if path.stem == "ssd" else 80)
+    assert spec.classes == tuple(override["classes"])
+    family = {"yolov7": "yolov5"}.get(path.stem, path.stem)
+    count = {"ssd": 91, "retina": 1, "yunet": 1}.get(path.stem, 80)
+    assert (spec.family, len(spec.classes)) == (family, count)

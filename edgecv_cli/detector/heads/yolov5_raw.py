@@ -57,7 +57,7 @@ def raw_readings(defaults: DetectorSpec, facts: GraphFacts) -> Iterator[Reading]
     for name, code in _PUBLISHED.get(len(raw.strides), ()):
         anchors = ANCHOR_PRESETS[name]
         if code in raw.codes and len(anchors[0]) == raw.anchors:
-            words = f"{code}; the anchors of {name} begin {anchor_words(anchors[:1])}"
+            words = f"published anchors that begin {anchor_words(anchors[:1])}"
             choice = {"anchors": name, "code": code}
             yield _reading(defaults, facts, raw, anchors, code, words=words, choice=choice)
 
