@@ -12,7 +12,7 @@ from edgecv_cli.measure.preprocessing_choices import Key
 Criterion = Literal["map", "mirror"]
 CRITERIA: dict[Criterion, str] = {
     "map": "mAP50-95 against the labels",
-    "mirror": "what is found again in the mirrored images (scores from 0.1, IoU >= 0.5)",
+    "mirror": "what is found again in the mirrored images (best 20, scores from 0.1, IoU >= 0.5)",
 }
 
 
