@@ -37,19 +37,30 @@ def _build(
     return model
 
 
+def _pixels(net: Net, mean: Any, std: Any) -> str:
+    """The image before its normalisation, so that the planted stem reads chroma."""
+    shape = (1, 3, 1, 1)
+    whole = net.op("Mul", "images", net.const(np.reshape(std, shape)))
+    return net.op("Add", whole, net.const(np.reshape(mean, shape)))
+
+
+def _imagenet(net: Net) -> str:
+    return _pixels(net, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 def _linear(net: Net, x: str, weight: Any, bias: Any) -> str:
     """A layer of rows, as transformers spell it."""
     return net.op("Add", net.op("MatMul", x, net.const(weight)), net.const(bias))
 
 
 def _queries(
-    net: Net, size: Size, nc: int, planted: bool, softmax: bool
+    net: Net, image: str, size: Size, nc: int, planted: bool, softmax: bool
 ) -> tuple[str, str, np.ndarray]:
     """Boxes' and classes' layers [1, Q, 4] and [1, Q, nc], a query a cell of stride 8.
 
     Returns the cells' centres and sizes in 0..1 as well, [Q, 4].
     """
-    x = net.pyramid("images", WIDTH, 255.0, bgr=False)[0]
+    x = net.pyramid(image, WIDTH, 255.0, bgr=False)[0]
     classes: Terms = class_terms(nc, 0, planted, 2.4)
     if softmax:
         classes = [*classes[: nc - 1], {"bias": 0.0}]
@@ -101,7 +112,7 @@ def detr(
     say nothing; `relative` are boxes without a sigmoid (RF-DETR), which planting needs.
     """
     net = new_net(seed, opset, "silu")
-    raw, logits, refs = _queries(net, size, nc, planted, softmax)
+    raw, logits, refs = _queries(net, _imagenet(net), size, nc, planted, softmax)
     if not biased:
         logits = _linear(net, logits, np.eye(nc), np.zeros(nc))
     boxes = _query_boxes(net, raw, refs, relative)
@@ -122,9 +133,19 @@ def detr(
     return _build(net, images, outputs)
 
 
-def _dense(net: Net, size: Size, nc: int, planted: bool) -> tuple[str, str]:
+def _maps(net: Net, kind: str) -> list[str]:
+    """The pyramid behind the preprocessing that is usual for a kind."""
+    if kind == "paddle":
+        return net.pyramid(_imagenet(net), WIDTH, 255.0, bgr=False)
+    if kind == "mmdeploy":
+        image = _pixels(net, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395))
+        return net.pyramid(image, WIDTH, 1.0, bgr=True)
+    return net.pyramid("images", WIDTH, 1.0 if kind == "tensorflow" else 255.0, bgr=False)
+
+
+def _dense(net: Net, kind: str, size: Size, nc: int, planted: bool) -> tuple[str, str]:
     """Corners [1, N, 4] in pixels and scores [1, N, nc] of an anchor-free detector."""
-    maps = net.pyramid("images", WIDTH, 255.0, bgr=False)
+    maps = _maps(net, kind)
     raw, scores = [], []
     for level, x in enumerate(maps):
         live = planted and level == 0
@@ -215,7 +236,7 @@ def selected(
     images: dict[str, tuple[str, list[Any]]] = {"images": ("float", [1, 3, *size])}
     if kind == "rtdetr":
         return _rtdetr(net, nc, size, planted, height_first)
-    boxes, scores = _dense(net, size, nc, planted)
+    boxes, scores = _dense(net, kind, size, nc, planted)
     if kind in ("ultralytics", "tensorflow"):
         found, values, label = _top(net, boxes, scores, nc, KEPT)
         return (
@@ -276,7 +297,7 @@ def _tensorflow(
 
 
 def _rtdetr(net: Net, nc: int, size: Size, planted: bool, height_first: bool) -> onnx.ModelProto:
-    raw, logits, refs = _queries(net, size, nc, planted, softmax=False)
+    raw, logits, refs = _queries(net, "images", size, nc, planted, softmax=False)
     boxes = _query_boxes(net, raw, refs, relative=planted)
     half = net.op("Mul", net.slice(boxes, 2, 4, 2), net.const(0.5))
     middle = net.slice(boxes, 0, 2, 2)

@@ -19,7 +19,7 @@ from edgecv_cli.detector.heads.selections import (
     signed_selections,
     told_selections,
 )
-from edgecv_cli.detector.heads.sources import extra_inputs, names_of, preprocessed
+from edgecv_cli.detector.heads.sources import feeding_of, names_of, preprocessed
 from edgecv_cli.detector.heads.views import input_spec, preprocessing_words
 from edgecv_cli.detector.selection import SelectionDecoder
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec, OutputTensor
@@ -71,7 +71,7 @@ def _reading(selection: Selection, facts: GraphFacts, *, confidence: float) -> R
             for part in selection.parts
         )
     )
-    fed, feeding, scaled = extra_inputs(selection, facts)
+    feeding = feeding_of(selection, facts)
     known, source = preprocessed(EndToEnd.defaults, selection, facts)
     image = input_spec(facts, known)
     spec = known.replace(
@@ -80,12 +80,13 @@ def _reading(selection: Selection, facts: GraphFacts, *, confidence: float) -> R
         classes=names,
         background=background,
         boxes=selection.corners.layout,
-        normalized=selection.corners.normalized and not scaled,
-        extra_inputs=fed,
+        normalized=selection.corners.normalized and not feeding.scaled,
+        extra_inputs=feeding.fed,
     )
-    assumed = {**preprocessing_words(image, source), **words, **feeding}
+    assumed = {**preprocessing_words(image, source), **words, **feeding.assumed}
     if not selection.corners.seen:
         assumed["boxes"] = f"corners are {spec.boxes}, as such exports usually write them"
     asks = {} if selection.classes else {"classes": "how many classes there are can't be seen"}
     choice = {"family": "end2end", "outputs": selection.told()}
-    return Reading(spec, confidence, selection.evidence, assumed, choice, asks)
+    evidence = (*selection.evidence, *feeding.seen)
+    return Reading(spec, confidence, evidence, assumed, choice, asks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -75,33 +76,51 @@ def _is_size(tensor: TensorSpec) -> bool:
     return len(tensor.shape) == 2 and tensor.shape[1] == 2
 
 
-def extra_inputs(
-    selection: Selection, facts: GraphFacts
-) -> tuple[dict[str, Fed], dict[str, str], bool]:
-    """Return what the other inputs are fed, what that assumes, and whether boxes scale by it.
+@dataclass
+class Feeding:
+    """What the inputs beside the image are fed.
+
+    Attributes:
+        fed: by input; ``assumed``: in words, by spec key; ``seen``: what the probe showed.
+        scaled: whether boxes come in whatever unit a fed size has.
+    """
+
+    fed: dict[str, Fed] = field(default_factory=dict)
+    assumed: dict[str, str] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    scaled: bool = False
+
+
+def feeding_of(selection: Selection, facts: GraphFacts) -> Feeding:
+    """Work out what the other inputs are fed.
 
     A size multiplies the boxes' coordinates, a scale divides them: which of them, is seen where
     the probe doubles an input's first number.
     """
     image = image_tensor(facts).name
-    fed: dict[str, Fed] = {}
-    words: dict[str, str] = {}
-    scaled = False
+    feeding = Feeding()
     for tensor in facts.inputs:
         if tensor.name == image:
             continue
         ratios = _ratios(selection, facts, tensor.name)
         if ratios is not None:
-            fed[tensor.name] = _fed_of(*ratios, selection.corners.layout)
-            scaled |= fed[tensor.name] != "ones"
+            fed = _fed_of(*ratios, selection.corners.layout)
+            feeding.fed[tensor.name] = fed
+            feeding.scaled |= fed != "ones"
+            feeding.seen.append(
+                f"doubling the first number of input '{tensor.name}' multiplies the boxes' "
+                f"columns by {ratios[0]:.2g} and {ratios[1]:.2g}: fed {fed}"
+            )
         elif len(tensor.shape) == 3 or tensor.dtype.startswith("float"):
-            fed[tensor.name] = "ones"
-            words["extra_inputs"] = f"input '{tensor.name}' is fed ones: a scale, or a mask"
+            feeding.fed[tensor.name] = "ones"
+            words = f"input '{tensor.name}' is fed ones: a scale, or a mask"
+            feeding.assumed["extra_inputs"] = words
         elif _is_size(tensor):
-            fed[tensor.name] = "input-wh"
-            words["extra_inputs"] = f"input '{tensor.name}' is the input's width and height"
-            scaled = True
-    return fed, words, scaled
+            feeding.fed[tensor.name] = "input-wh"
+            words = f"input '{tensor.name}' is the input's width and height"
+            feeding.assumed["extra_inputs"] = words
+            feeding.scaled = True
+    return feeding
 
 
 def _ratios(selection: Selection, facts: GraphFacts, name: str) -> tuple[float, float] | None:
