@@ -100,8 +100,16 @@ def _from_distances(
     values: FloatArray, centres: FloatArray, strides: FloatArray, bins: int
 ) -> FloatArray:
     if bins:
-        chances = activate(values.reshape(-1, bins), "softmax")
-        expected = chances @ np.arange(bins, dtype=np.float32)
-        values = expected.astype(np.float32).reshape(-1, 4)
+        values = _expectations(values.reshape(-1, bins)).reshape(-1, 4)
     sides = values * strides
     return np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
+
+
+def _expectations(logits: FloatArray) -> FloatArray:
+    """Return the mean of 0, 1, 2, ... under the softmax of every row [n, bins]."""
+    # bins as the slow axis: numpy's sums over eight neighbours cost three times as much
+    columns = np.ascontiguousarray(logits.T)
+    weights = np.exp(columns - columns.max(axis=0))
+    steps = np.arange(len(weights), dtype=np.float32)
+    means: FloatArray = (steps @ weights) / weights.sum(axis=0)
+    return means
