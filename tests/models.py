@@ -4,7 +4,7 @@ With ``planted=True`` the weights are set by hand so that a pure red, green or b
 of 16 to 32 pixels (class 0, 1, 2) gives a box around it: ``scenes.py`` draws such pictures.
 """
 
-from models_anchors import unknown, yolo_fastestv2, yolov5, yolov5_raw, yolov6
+from models_anchors import unknown, yolo_fastestv2, yolov5, yolov5_raw, yolov5_relative, yolov6
 from models_distances import fastestdet, nanodet, nanodet_plus, picodet, yolov6_lite
 from models_faces import retina, yunet
 from models_inputs import batched, fed_with, halved, with_size_input
@@ -40,6 +40,7 @@ __all__ = [
     "yolo_fastestv2",
     "yolov5",
     "yolov5_raw",
+    "yolov5_relative",
     "yolov6",
     "yolov6_lite",
     "yolov8",

@@ -85,10 +85,12 @@ def lit_terms(live: bool) -> Terms:
     return [{"bias": -14.0, **colours, **{f"rim {side}": -14.0 for side in _OPPOSITE}}]
 
 
-def _anchor_head(net: Net, x: str, nc: int, stride: int, planted: bool) -> str:
-    """One layer of 3 x (5 + nc) channels; the third anchor is planted."""
+def _anchor_head(
+    net: Net, x: str, nc: int, stride: int, planted: bool = False, extra: int = 0
+) -> str:
+    """One layer of 3 x (5 + nc + extra) channels; the third anchor is planted."""
     if not planted:
-        return head(net, x, [{} for _ in range(3 * (5 + nc))], 0.1)
+        return head(net, x, [{} for _ in range(3 * (5 + nc + extra))], 0.1)
     features, names = middle_features(net, x)
     terms: Terms = []
     for index, anchor in enumerate(ANCHORS[stride]):
@@ -155,6 +157,25 @@ def yolov5(
         net, net.op("Transpose", both, perm=[0, 2, 1]), count, size, dynamic=dynamic,
         channels_last=channels_last, metadata=metadata or {}, candidates=3 * cell_count(size),
     )  # fmt: skip
+
+
+def yolov5_relative(nc: int = 3, size: Size = (64, 64), *, masks: bool) -> onnx.ModelProto:
+    """YOLOv5 with 32 mask coefficients beside [1,32,h,w] prototypes, or with 32 other numbers."""
+    net = new_net(0, 17, "silu")
+    maps = net.pyramid("images", WIDTH, 255.0, bgr=False)
+    levels = []
+    for x, stride in zip(maps, STRIDES, strict=True):
+        shape = net.ints(0, 3, 37 + nc, size[0] // stride, size[1] // stride)
+        raw = net.op("Reshape", _anchor_head(net, x, nc, stride, extra=32), shape)
+        raw = net.op("Transpose", raw, perm=[0, 1, 3, 4, 2])
+        parts = [*_decode(net, raw, nc, stride, size, 0.0), net.slice(raw, 5 + nc, 37 + nc, 4)]
+        levels.append(net.op("Reshape", net.op("Concat", *parts, axis=4), net.ints(0, -1, 37 + nc)))
+    net.op("Concat", *levels, axis=1, out="output0")
+    outputs = {"output0": [1, 3 * cell_count(size), 37 + nc]}
+    if masks:
+        net.op("Identity", head(net, maps[0], [{} for _ in range(32)], 0.1), out="output1")
+        outputs["output1"] = [1, 32, size[0] // 8, size[1] // 8]
+    return net.build({"images": image_shape(size, None)}, outputs, {})
 
 
 def unknown() -> onnx.ModelProto:

@@ -67,6 +67,14 @@ def test_an_open_batch_changes_nothing():
     assert fixed == open_batch
 
 
+@pytest.mark.parametrize(
+    ("masks", "words"), [(True, "a segmentation model: 32"), (False, "a pose model: 32 channels")]
+)
+def test_relatives_of_yolov5_are_refused_by_name(masks, words):
+    with pytest.raises(UnrecognisedError, match=words):
+        recognised(models.yolov5_relative(masks=masks))
+
+
 @pytest.mark.parametrize("nc", [1, 80])
 def test_yolov6_is_read_without_its_constant(nc):
     found = recognised(models.yolov6(nc))
