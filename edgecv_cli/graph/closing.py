@@ -21,6 +21,16 @@ from edgecv_cli.graph.shapes import Shape, value_shape
 Array = NDArray[Any]
 _MOST = 4096  # elements of a value that may say a size
 _STEERED = frozenset({"If", "Loop", "Scan"})
+# what sizes are worked out with; no operator whose result may be large however small its inputs
+_ARITHMETIC = frozenset(
+    {
+        *("Constant", "Identity", "Cast", "Shape", "Size", "Gather", "Slice", "Split", "Concat"),
+        *("Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten", "Expand", "ConstantOfShape"),
+        *("Range", "NonZero", "Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sqrt", "Floor"),
+        *("Ceil", "Round", "Min", "Max", "ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin"),
+        *("Where", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or"),
+    }
+)
 
 
 def close_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
@@ -82,7 +92,7 @@ class _Walk:
 
     def _value(self, node: onnx.NodeProto) -> Array | None:
         """Return a small node's only output where its inputs' values, or shape, are known."""
-        if len(node.output) != 1:
+        if len(node.output) != 1 or node.op_type not in _ARITHMETIC:
             return None
         if node.op_type == "Shape":
             return self._shape_value(node)
