@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.boxes import Detections, FloatArray
+from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.blocks import anchors_per_cell, build_blocks
 from edgecv_cli.detector.boxcode import Places, decode_boxes
@@ -39,6 +40,11 @@ class DenseDecoder:
     def __init__(self, spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> None:
         self._spec = spec
         self._blocks = build_blocks(spec, outputs)
+        if len({"objectness" in block.roles for block in self._blocks}) > 1:
+            raise ModelError(
+                "the spec's outputs give objectness at some strides only",
+                remedy="correct `outputs` in --spec",
+            )
         sizes = [0 if block.places is None else len(block.places.cells) for block in self._blocks]
         self._starts = np.cumsum([0, *sizes[:-1]])
         self._places = Places.join([block.places for block in self._blocks])
@@ -76,7 +82,7 @@ class DenseDecoder:
         multi_label: bool,
         limit: int,
     ) -> Detections:
-        raw, scores, places = [], [], []
+        raw, scores, found, places = [], [], [], []
         for start, block in zip(self._starts, self._blocks, strict=True):
             parts = {
                 role: views[part.tensor.name][part.view][image, :, part.columns]
@@ -85,11 +91,13 @@ class DenseDecoder:
             rows = self._promising(parts, threshold)
             if len(rows):
                 raw.append(parts["boxes"][rows])
-                scores.append(self._scores(parts, rows))
+                scores.append(parts["scores"][rows])
+                found.append(self._objectness(parts, rows))
                 places.append(rows + start)
         if not raw:
             return Detections.empty()
-        values, boxes, at = (_joined(parts) for parts in (scores, raw, places))
+        boxes, at = _joined(raw), _joined(places)
+        values = self._scores(_joined(scores), _joined(found))
         index, classes, chosen = choose(values, threshold=threshold, multi_label=multi_label)
         top = best(chosen, limit)
         picked = index[top]
@@ -111,13 +119,19 @@ class DenseDecoder:
             return _reaching(above, raw_threshold(threshold, "sigmoid"))
         return _reaching(scores, raw_threshold(threshold, spec.activations))
 
-    def _scores(self, parts: Mapping[Role, Array], rows: NDArray[np.intp]) -> FloatArray:
-        """Return the scores [n, classes without background] of some rows."""
+    def _objectness(self, parts: Mapping[Role, Array], rows: NDArray[np.intp]) -> Array:
+        """Return the objectness [n, 1] of some rows, none of them where there is none."""
+        if "objectness" in parts:
+            return parts["objectness"][rows]
+        return np.empty((len(rows), 0), np.float32)
+
+    def _scores(self, raw: Array, objectness: Array) -> FloatArray:
+        """Return the scores [n, classes without background] of chosen rows."""
         spec = self._spec
-        values = activate(parts["scores"][rows], spec.activations)[:, self._columns]
-        if "objectness" not in parts:
+        values = activate(raw, spec.activations)[:, self._columns]
+        if not objectness.shape[1]:
             return values
-        found = activate(parts["objectness"][rows], self._gate)
+        found = activate(objectness, self._gate)
         if spec.powers == (1.0, 1.0):
             return values * found
         first, second = (np.float32(power) for power in spec.powers)

@@ -249,3 +249,17 @@ def test_outputs_that_contradict_shared_scores_are_refused(changes, words):
 
     assert words in caught.value.problem
     assert "--spec" in caught.value.remedy
+
+
+def test_objectness_at_some_strides_only_is_refused():
+    tensors = [
+        OutputTensor(name="a", holds=WHOLE, stride=16),
+        OutputTensor(name="b", holds=("boxes", "scores"), stride=32),
+    ]
+    spec = spec_of(
+        "yolov5", 2, outputs=OutputSpec(tensors=tuple(tensors)), code="grid", strides=(16, 32)
+    )
+    outputs = [TensorSpec("a", (1, 8, 7), "float32"), TensorSpec("b", (1, 2, 6), "float32")]
+
+    with pytest.raises(ModelError, match="at some strides only"):
+        build_decoder(spec, outputs)
