@@ -18,7 +18,7 @@ import pytest
 import scenes
 from command_line import edgecv
 
-from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.core.errors import UnrecognisedError, UsageError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.heads import HEADS, build_decoder
 from edgecv_cli.detector.metadata import SPEC_KEY
@@ -142,6 +142,23 @@ def test_a_stored_spec_reads_the_same_boxes_without_being_told(kind):
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_another_family_is_refused_or_followed_with_doubt(kind):
+    nc = min(2, FAMILIES[kind].most)
+    facts = facts_of(kind, nc, (96, 64), 13, False)
+    for head in HEADS:
+        if head.family == FAMILIES[kind].name:
+            continue
+        try:
+            found = recognise(facts, override={"family": head.family})
+        except UsageError as error:  # exit 2
+            assert error.remedy
+        else:
+            assert found.spec.family == head.family
+            assert found.confidence <= 0.3
+            assert any(f"does not answer as family {head.family}" in e for e in found.evidence)
 
 
 def test_open_readings_are_listed_and_leave_with_2(tmp_path):
