@@ -27,6 +27,7 @@ from edgecv_cli.graph.facts import GraphFacts
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _FOCAL = -2.0  # focal loss starts every class's bias at -4.6 (Lin et al. 2017)
+_MOST_CLASSES = 1000  # of one output with boxes and scores; longer rows are candidates
 _SOFTMAX_CLASSES = len(COCO91) + 1  # ids 0..90 and "no object" (Carion et al. 2020)
 
 
@@ -103,7 +104,7 @@ def _pairs(facts: GraphFacts) -> Iterator[tuple[str, str, int]]:
             if boxes != scores and first[2] == 4 and first[1] == second[1] and columns:
                 yield boxes, scores, columns
     for name, shape in shapes.items():
-        if shape[2] is not None and shape[2] > 4:
+        if shape[2] is not None and 4 < shape[2] <= 4 + _MOST_CLASSES:
             yield name, name, shape[2] - 4
 
 

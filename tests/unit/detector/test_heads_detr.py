@@ -192,6 +192,13 @@ def test_told_detr_is_read_by_shapes_where_nothing_can_be_probed():
         recognise(read_facts(models.classifier()), override={"family": "detr"})
 
 
+def test_long_rows_are_no_queries_of_thousands_of_classes():
+    facts = read_facts(models.yolov8(80, (640, 640)))
+
+    with pytest.raises(UnrecognisedError, match=r"shapes \[1,N,4\] and \[1,N,classes\]"):
+        recognise(facts, override={"family": "detr"})
+
+
 @pytest.mark.parametrize("opset", [11, 13, 21])
 def test_a_dynamic_batch_and_any_opset_change_nothing(opset):
     assert recognised(models.detr(4, SIZE, opset, dynamic=True)).spec.family == "detr"

@@ -153,12 +153,11 @@ def test_another_family_is_refused_or_followed_with_doubt(kind):
             continue
         try:
             found = recognise(facts, override={"family": head.family})
-        except UsageError as error:  # exit 2
-            assert error.remedy
-        else:
-            assert found.spec.family == head.family
-            assert found.confidence <= 0.3
-            assert any(f"does not answer as family {head.family}" in e for e in found.evidence)
+        except UsageError:  # exit 2; anything else is a failure
+            continue
+        assert found.spec.family == head.family
+        assert found.confidence <= 0.3
+        assert any(f"does not answer as family {head.family}" in e for e in found.evidence)
 
 
 def test_open_readings_are_listed_and_leave_with_2(tmp_path):
