@@ -193,12 +193,14 @@ def yolov5_raw(
     activated: bool = False,
     planted: bool = False,
     batch: Any = 1,
+    strides: Sequence[int] = STRIDES,
 ) -> onnx.ModelProto:
     """YOLOv5 before decoding: one output a stride, [1,3,h,w,5+nc] or as `axes` has it."""
     net = new_net(seed, opset, "silu")
     maps = net.pyramid("images", WIDTH, 255.0, bgr=False)
+    maps = [*maps, net.stage(maps[-1], WIDTH, WIDTH)] if 64 in strides else maps
     outputs: dict[str, list[Any]] = {}
-    for x, stride in zip(maps, STRIDES, strict=True):
+    for x, stride in zip(maps[-len(strides) :], strides, strict=True):
         raw = _anchor_head(net, x, nc, stride, planted)
         raw = net.op("Sigmoid", raw) if activated else raw
         sizes = {"b": 1, "a": 3, "c": 5 + nc, "h": size[0] // stride, "w": size[1] // stride}

@@ -99,6 +99,21 @@ def test_raw_anchors_are_asked_for(axes):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("strides", "name"), [((8, 16, 32, 64), "yolov5-p6"), ((16, 32), "yolov3-tiny")]
+)
+def test_the_code_is_asked_for_where_one_set_of_anchors_is_published(strides, name):
+    model = models.yolov5_raw(strides=strides)
+
+    with pytest.raises(UnrecognisedError, match="can be read in 2 ways") as caught:
+        recognised(model)
+
+    assert "`code: anchor-square`" in caught.value.remedy
+    found = recognised(model, code="anchor-exp")
+    assert found.spec.anchors == ANCHOR_PRESETS[name]
+    assert found.spec.strides == strides
+
+
 @given(NC, SIZES, OPSETS, st.booleans(), st.booleans(), st.sampled_from(RAW_AXES))
 @SETTINGS
 def test_raw_anchors_are_read_once_they_are_told(nc, size, opset, rename, activated, axes):
