@@ -63,13 +63,21 @@ def _not_probable(tail: Tail, graph: onnx.GraphProto, shapes: dict[str, Shape]) 
     pixels = sorted(read & _images(graph))
     if pixels:
         return f"decoding reads the graph's input {pixels}"
-    for name in (*tail.heads, *tail.shapes_of):
+    made_inside = _made_inside(tail)
+    for name in (*tail.heads, *(set(tail.shapes_of) - made_inside)):
         shape = shapes.get(name)
-        if shape is None or any(size is None for size in shape[1:]):
+        # an open first axis is the batch's, but for a row of numbers it is their count
+        if shape is None or None in shape[1:] or shape == (None,):
             return OPEN_SIZES
     made = [name for node in tail.nodes for name in node.output if name in shapes]
     sizes = [math.prod(_static(shapes[name])) for name in (*tail.heads, *made)]
     return "decoding is too large to probe" if sum(sizes) > _MAX_TAIL_ELEMENTS else None
+
+
+def _made_inside(tail: Tail) -> set[str]:
+    """Return what is there when the tail runs alone: its nodes' outputs, and what it is fed."""
+    made = {name for node in tail.nodes for name in node.output}
+    return made | set(tail.heads) - set(tail.biased)
 
 
 def _cut(
@@ -82,7 +90,11 @@ def _cut(
     constants = Constants(graph)
     own = set(tail.biased.values())
     kept = [node for node in tail.nodes if node.output[0] not in own]
-    nodes = [_plain(node, constants, shapes) for node in kept]
+    inside = _made_inside(tail)
+    closed = {
+        name: shape for name, shape in shapes.items() if None not in shape or name not in inside
+    }
+    nodes = [_plain(node, constants, closed) for node in kept]
     used = {name for node in nodes for name in node.input}
     fed = [tail.biased.get(name, name) for name in tail.heads]
     inputs = [
@@ -99,12 +111,13 @@ def _cut(
 def _plain(node: onnx.NodeProto, constants: Constants, shapes: dict[str, Shape]) -> onnx.NodeProto:
     """Return what a node means to the layout.
 
-    Shape nodes become the constants that they are. Quantizing is passed by, for a grid that fits
+    Shape nodes become the constants that they are; where inference left a size open, they are
+    asked when the tail runs. Quantizing is passed by, for a grid that fits
     real activations would clip the probe's values; a stored integer becomes its real number. What
     suppression would choose does not matter either: it takes the first few.
     """
     output = list(node.output)
-    if node.op_type == "Shape":
+    if node.op_type == "Shape" and node.input[0] in shapes:
         start, end = _shape_range(node, len(shapes[node.input[0]]))
         value = np.asarray(_static(shapes[node.input[0]])[start:end], np.int64)
         tensor = numpy_helper.from_array(value)

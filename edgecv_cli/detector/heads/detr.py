@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
@@ -111,9 +112,10 @@ def _pairs(facts: GraphFacts) -> Iterator[tuple[str, str, int]]:
 def _readings(found: Queries, facts: GraphFacts) -> Iterator[Reading]:
     _refuse_masks(found, facts)
     kind, seen = _activation(found)
+    bare = kind is not None and found.applied == "none" and _says_nothing(found)
     for applied in (kind,) if kind else ("sigmoid", "softmax"):
         left = found.applied == "none"
-        names, background, words = _classes(
+        names, background, naming = _classes(
             found.classes, softmax=applied == "softmax", cut=_is_cut(found)
         )
         known = Detr.defaults.replace(
@@ -125,7 +127,8 @@ def _readings(found: Queries, facts: GraphFacts) -> Iterator[Reading]:
             extra_inputs=_masks(facts),
         )
         known, source = _preprocessed(known, found, facts, softmax=applied == "softmax")
-        assumed = {} if kind else {"activations": f"a {applied} still to be applied to the scores"}
+        words = f"a {applied} still to be applied to the scores"
+        assumed = {"activations": words} if bare or not kind else {}
         if known.extra_inputs:
             assumed["extra_inputs"] = "the mask of the picture's own pixels is all ones"
         yield dense_reading(
@@ -133,8 +136,8 @@ def _readings(found: Queries, facts: GraphFacts) -> Iterator[Reading]:
             facts,
             _outputs(found.boxes, found.scores),
             source=source,
-            classes=(names, words),
-            confidence=(0.95 if kind else 0.5),
+            classes=(names, naming),
+            confidence=(0.8 if bare else 0.95 if kind else 0.5),
             evidence=[_shape_words(found), found.box.words, seen],
             assumed=assumed,
             choice={"activations": known.activations} if left else None,
@@ -163,14 +166,48 @@ def _activation(found: Queries) -> tuple[str | None, str]:
     if found.bias is not None:
         middle, last = float(np.median(found.bias)), float(found.bias[-1])
         words = f"{seen}: logits; the classes' biases are {middle:.2f} in the middle"
-        if middle < _FOCAL and np.quantile(found.bias, 0.9) < _FOCAL / 2 and last < _FOCAL / 2:
+        if _focal(found.bias):
             return "sigmoid", f"{words}, as focal loss leaves them: a sigmoid"
-        if found.classes == _SOFTMAX_CLASSES or (last > middle + 1 and last > _FOCAL):
+        if found.classes == _SOFTMAX_CLASSES or _no_object(found.bias):
             return "softmax", f"{words} and {last:.2f} for the last, 'no object': a softmax"
-        return None, words
+        return _by_boxes(found, words)
     if found.classes == _SOFTMAX_CLASSES:
         return "softmax", f"{seen}: logits; 92 of them are COCO's ids and 'no object': a softmax"
     return None, f"{seen}: logits, from a layer without a bias"
+
+
+def _focal(bias: NDArray[Any]) -> bool:
+    return bool(
+        np.median(bias) < _FOCAL and np.quantile(bias, 0.9) < _FOCAL / 2 and bias[-1] < _FOCAL / 2
+    )
+
+
+def _no_object(bias: NDArray[Any]) -> bool:
+    """Whether the last class stands apart as one that nearly every query answers."""
+    return bool(bias[-1] > np.median(bias) + 1 and bias[-1] > _FOCAL)
+
+
+def _says_nothing(found: Queries) -> bool:
+    """Whether the biases leave it to other signs what makes scores of the logits."""
+    bias = found.bias
+    if bias is None or found.classes == _SOFTMAX_CLASSES:
+        return False
+    return not _focal(bias) and not _no_object(bias)
+
+
+def _by_boxes(found: Queries, words: str) -> tuple[str | None, str]:
+    """Return what is left where the classes' biases say nothing, as in a network not trained.
+
+    Boxes by one layer alone are DETR's and YOLOS's, which take a softmax; those around
+    references came with focal loss, of which COCO's 91 ids leave no class for "no object".
+    """
+    if found.classes == 1:
+        return "sigmoid", f"{words}; a softmax would make 1 of the only score: a sigmoid"
+    if not found.referenced:
+        return "softmax", f"{words}; boxes stand around no references, as DETR's: a softmax"
+    if found.classes == len(COCO91):
+        return "sigmoid", f"{words}; 91 are COCO's ids without 'no object': a sigmoid"
+    return None, words
 
 
 def _is_cut(found: Queries) -> bool:

@@ -48,6 +48,7 @@ class Queries:
         count: how many queries; ``classes``: score channels.
         box: how a box is said; ``applied``: what the graph does to the scores.
         logits: probed score channels.
+        referenced: whether boxes stand around references of their own, and not each around 0.
         bias: of the layer that says the scores [classes], or None.
     """
 
@@ -58,6 +59,7 @@ class Queries:
     box: QueryBoxes
     applied: Applied
     logits: Channels
+    referenced: bool
     bias: Array | None
 
     @property
@@ -100,7 +102,20 @@ def _read(
     bias = facts.tail.bias.get(head)
     fits = bias is not None and bias.size == logits.count
     count = seen.rest.shape[1]
-    yield Queries(boxes, scores, count, logits.count, box, applied, logits, bias if fits else None)
+    yield Queries(
+        boxes, scores, count, logits.count, box, applied, logits, _referenced(seen),
+        bias if fits else None,
+    )  # fmt: skip
+
+
+def _referenced(boxes: Channels) -> bool:
+    """Whether centres differ at rest, or hang on a layer more than sides do.
+
+    DETR and YOLOS say a box by one layer alone; all that came after add a reference.
+    """
+    scale = max(1e-6, float(np.abs(boxes.high[:2]).max()))
+    apart = float(np.ptp(boxes.rest[:2], axis=1).max()) / scale
+    return apart > _EVEN or bool(boxes.heads_of(0, 2) - boxes.heads_of(2, 4))
 
 
 def _part(seen: Channels, start: int) -> Channels:

@@ -54,7 +54,8 @@ def refuse_relative(view: GridView, facts: GraphFacts, classes: int) -> None:
                 TASKS["segment"], f"{after}, and output '{name}' holds {extra} mask prototypes"
             )
     rest = view.channels.rest[4 + classes :]
-    if extra == 1 and np.ptp(rest) < 1e-3 and view.channels.kind(view.count - 1) == "other":
+    # a sigmoid's turn, or since YOLO26 the layer's plain value
+    if extra == 1 and np.ptp(rest) < 1e-3 and view.channels.kind(view.count - 1) != "sigmoid":
         raise refuse(TASKS["obb"], f"{after}, an angle of {rest.mean():.2f} at rest")
     # points at rest follow the cells: x grows along a row, y down the rows
     if extra >= 4 and all(np.ptp(row) > view.strides[0] for row in rest[:2]):

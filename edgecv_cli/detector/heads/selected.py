@@ -13,6 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
+from edgecv_cli.detector.heads.queries import query_boxes
 from edgecv_cli.detector.probing import Array
 from edgecv_cli.detector.spec import BoxLayout, Role
 from edgecv_cli.graph.facts import TailProbe
@@ -73,7 +74,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Corners:
-    """Selected boxes: layout, whether in 0..1, and whether the layout was seen or is usual."""
+    """Selected boxes: layout, whether in 0..1, and whether the layout was seen or is usual.
+
+    The layout ``cxcywh`` has no corners, but a centre and sides.
+    """
 
     layout: BoxLayout
     normalized: bool
@@ -134,10 +138,13 @@ def _plays(columns: Sequence[Column], role: Role) -> bool:
 
 
 def corners_of(columns: Sequence[Column]) -> Corners | None:
-    """Work out how four columns say a box; None if they are no two corners."""
+    """Work out how four columns say a box; None if they say none."""
     rest, high = (np.stack([column.probes[i] for column in columns]) for i in range(2))
     if all(column.whole for column in columns):
         return None
+    centred = _centred(columns)
+    if centred is not None:
+        return centred
     unit = max(1e-6, float(np.abs(np.concatenate([rest, high], axis=1)).max()))
     for part in (rest, high):
         sides = part[2:] - part[:2]
@@ -149,6 +156,15 @@ def corners_of(columns: Sequence[Column]) -> Corners | None:
     seen = max(first, second) > 1.5 * min(first, second) + 1
     swapped = seen and first < second
     return Corners("yxyx" if swapped else "xyxy", bool(np.abs(rest).max() <= 2), seen)
+
+
+def _centred(columns: Sequence[Column]) -> Corners | None:
+    """Read centres and sides that are sigmoids (RT-DETR by Ultralytics), which end at 1 and 0."""
+    rest, high, low = (np.stack([column.probes[i] for column in columns]) for i in range(3))
+    found = query_boxes(rest, high, low, (1, 1))
+    if found is None or found.relative or found.layout != "cxcywh":
+        return None
+    return Corners("cxcywh", normalized=True, seen=True)
 
 
 def _moves(values: Array) -> int:

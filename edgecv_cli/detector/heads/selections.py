@@ -189,6 +189,11 @@ def _seen(label: Column, score: Column, corners: Corners) -> tuple[str, str]:
         f"{' and fall from row to row' if falling else ''}"
     )
     unit = "0..1" if corners.normalized else "pixels"
+    if corners.layout == "cxcywh":
+        return (
+            first,
+            f"boxes end at 1 and 0 like sigmoids, as centres and sides do: cxcywh in {unit}",
+        )
     order = "x moves more often than y" if corners.seen else "their order is the usual one"
     return first, f"the second corner never precedes the first, {order}: {corners.layout} in {unit}"
 

@@ -63,7 +63,7 @@ def _usual(selection: Selection, facts: GraphFacts) -> tuple[Mapping[str, object
         return changes, "the usual PaddleDetection export"
     if first.holds == ("boxes", "score"):
         return _MMDET, "the usual RTMDet export by mmdeploy"
-    if any(tensor.dtype.startswith("int") for tensor in sizes):
+    if selection.corners.layout == "cxcywh" or any(t.dtype.startswith("int") for t in sizes):
         return _STRETCHED, "the usual RT-DETR export"
     if first.holds == ("boxes",) and selection.corners.layout == "yxyx":
         return {**_STRETCHED, "scale": 1.0}, "the usual TensorFlow Object Detection export"
