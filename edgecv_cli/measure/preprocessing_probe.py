@@ -9,18 +9,25 @@ images; if anything does, the round is gone once more from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edgecv_cli.core.context import Context, Task
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec
 from edgecv_cli.inference.predictor import Predictor
-from edgecv_cli.measure.preprocessing_choices import KEYS, Key, choices, scale_words
+from edgecv_cli.measure.preprocessing_choices import (
+    KEYS,
+    Choice,
+    Key,
+    choices,
+    scale_words,
+)
 from edgecv_cli.measure.preprocessing_criteria import Labelled, Mirrored, Score
 from edgecv_cli.measure.preprocessing_result import ProbedSetting, ProbeResult
 from edgecv_cli.runtime.base import Runner
 
 _ROUNDS = 2
+_EVEN = 2  # values as good as the best that are tried in the other colour order too
 _MOST_UNSURE = 5  # images below which an interval says little
 
 
@@ -60,29 +67,47 @@ class _Search:
     def round(self, images: int, context: Context) -> bool:
         """Try every key once; returns whether anything was changed for the better."""
         before = self.current
-        tried = 1 + sum(len(choices(self.current, key)) for key in KEYS)
-        with context.progress.task("probe", tried * images, "image") as task:
-            self._known(self.current, task)
-            for key in KEYS:
-                self._try(key, task)
+        self._measure("assumed", [self.current], images, context)
+        for key in KEYS:
+            # values come with a colour order: where the assumed ones are wrong, so is its authority
+            free = key == "color" and "scale" in _differences(self.current, self.assumed)
+            rivals = [choice.input for choice in choices(self.current, key)]
+            if free:
+                even = [choice.input for choice in self._even("scale")[:_EVEN]]
+                rivals += [choice.input for values in even for choice in choices(values, key)]
+            self._measure(key, rivals, images, context)
+            self._choose(rivals, free=free)
         return self.current != before
 
-    def _known(self, setting: InputSpec, task: Task) -> Score:
-        if setting not in self.scores:
-            task.describe(f"{scale_words(setting)} {setting.color} {setting.resize}")
-            self.scores[setting] = self.measure(setting, task)
-        return self.scores[setting]
+    def _measure(
+        self, name: str, settings: Sequence[InputSpec], images: int, context: Context
+    ) -> None:
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self.scores]
+        if not new:
+            return
+        with context.progress.task(f"probe {name}", len(new) * images, "image") as task:
+            for setting in new:
+                task.describe(f"{scale_words(setting)} {setting.color} {setting.resize}")
+                self.scores[setting] = self.measure(setting, task)
 
-    def _try(self, key: Key, task: Task) -> None:
-        rivals = [choice.input for choice in choices(self.current, key)]
+    def _choose(self, rivals: Sequence[InputSpec], *, free: bool) -> None:
+        """Move to the best rival if it leads beyond noise, or at all where nothing is assumed."""
         if not rivals:
             return
-        best = max(rivals, key=lambda rival: self._known(rival, task).value)
+        best = max(rivals, key=lambda rival: self.scores[rival].value)
         lead = self.scores[best].lead(self.scores[self.current])
-        # values come with a colour order: where the assumed ones are wrong, so is its authority
-        free = key == "color" and "scale" in _differences(self.current, self.assumed)
         if lead.low > 0 or (free and self.scores[best].value > self.scores[self.current].value):
             self.current = best
+
+    def _even(self, key: Key) -> list[Choice]:
+        """Return what differs in one key alone and is not beaten beyond noise, best first."""
+        best = self.scores[self.current]
+        even = [
+            choice
+            for choice in choices(self.current, key)
+            if choice.input in self.scores and best.lead(self.scores[choice.input]).low <= 0
+        ]
+        return sorted(even, key=lambda choice: -self.scores[choice.input].value)
 
     def result(self, criterion: Labelled | Mirrored) -> ProbeResult:
         best = self.scores[self.current]
@@ -95,7 +120,11 @@ class _Search:
             settings=tuple(self._setting(setting) for setting in (self.current, *others)),
             best=self._setting(self.current),
             margin=best.value - self.scores[others[0]].value if others and shown else None,
-            undecided=self._undecided(),
+            undecided={
+                key: tuple(choice.name for choice in even)
+                for key in KEYS
+                if (even := self._even(key))
+            },
             assumed_agrees=(self.current == self.assumed) if shown else None,
             spec_lines=_lines(self.current),
             notes=tuple(_notes(criterion.images, self.assumed, shown=shown)),
@@ -110,19 +139,6 @@ class _Search:
             behind=None if setting == self.current else self.scores[self.current].lead(score),
             differs=_differences(setting, self.current),
         )
-
-    def _undecided(self) -> dict[Key, tuple[str, ...]]:
-        """Return what differs from the best in one key alone and is not beaten beyond noise."""
-        best, found = self.scores[self.current], {}
-        for key in KEYS:
-            even = [
-                choice.name
-                for choice in choices(self.current, key)
-                if choice.input in self.scores and best.lead(self.scores[choice.input]).low <= 0
-            ]
-            if even:
-                found[key] = tuple(even)
-        return found
 
 
 def _differences(a: InputSpec, b: InputSpec) -> tuple[Key, ...]:
