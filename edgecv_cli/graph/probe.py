@@ -202,12 +202,26 @@ def _biases(graph: onnx.GraphProto, tail: Tail) -> dict[str, Array]:
         elif node.op_type in {"Conv", "ConvTranspose", "Gemm"}:
             sources = list(node.input[2:3])
         else:
-            sources = []
-        values = [constants.value(source) for source in sources]
+            sources = list(node.input) if node.op_type == "Add" else []
+        values = [_stored_value(source, producers, constants) for source in sources]
         known = [value for value in values if value is not None and value.ndim == 1]
         if known:
             found[name] = known[0].astype(np.float64)
     return found
+
+
+def _stored_value(
+    name: str, producers: Mapping[str, onnx.NodeProto], constants: Constants
+) -> Array | None:
+    """Return the real value of what is stored, perhaps as integers or under other names."""
+    node = producers.get(name)
+    while node is not None and node.op_type in {"QuantizeLinear", "DequantizeLinear", "Identity"}:
+        value = _dequantized(node, constants) if node.op_type == "DequantizeLinear" else None
+        if value is not None:
+            return value
+        name = node.input[0]
+        node = producers.get(name)
+    return constants.value(name)
 
 
 class _Probing:

@@ -90,14 +90,19 @@ def find_tail(graph: onnx.GraphProto) -> Tail:
         node = producers.get(name)
         if node is None or node.output[0] in inside:
             continue
-        if is_head(node, constants) or _normalises_head(node, producers, constants):
+        if (
+            is_head(node, constants)
+            or _normalises_head(node, producers, constants)
+            or _completes_integer(node, producers, constants)
+        ):
             heads.add(name)
             continue
         inside.add(node.output[0])
         product = _product_with_bias(node, producers, constants)
         if product is not None:
             biased[product] = node.output[0]
-        if node.op_type == "Shape":
+            heads.add(product)
+        elif node.op_type == "Shape":
             shapes_of.add(node.input[0])
         else:
             pending.extend(part for part in node.input if part)
@@ -112,14 +117,24 @@ def _product_with_bias(
     """Return the MatMul that an Add gives its bias: a linear layer, as transformers spell it."""
     if node.op_type != "Add":
         return None
-    for product, bias in (node.input, node.input[::-1]):
+    for added, stored in (node.input, node.input[::-1]):
+        product, bias = (_unquantized(name, producers) for name in (added, stored))
         layer, value = producers.get(product), constants.value(bias)
         if layer is None or layer.op_type != "MatMul" or value is None or value.ndim != 1:
             continue
-        weights = constants.value(layer.input[1])
+        weights = constants.value(_unquantized(layer.input[1], producers))
         if weights is not None and value.size == weights.shape[-1] and is_head(layer, constants):
-            return str(product)
+            return product
     return None
+
+
+def _unquantized(name: str, producers: Mapping[str, onnx.NodeProto]) -> str:
+    """Return what a tensor was before it was quantized, or named once more."""
+    node = producers.get(name)
+    while node is not None and node.op_type in {"QuantizeLinear", "DequantizeLinear", "Identity"}:
+        name = node.input[0]
+        node = producers.get(name)
+    return name
 
 
 def _normalises_head(
@@ -131,6 +146,44 @@ def _normalises_head(
     layer = producers.get(node.input[0])
     learned = all(constants.is_constant(name) for name in node.input[1:])
     return learned and layer is not None and is_head(layer, constants)
+
+
+def _completes_integer(
+    node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Constants
+) -> bool:
+    """Whether a node ends what dynamic quantization makes of a layer.
+
+    ONNX Runtime writes DynamicQuantizeLinear, ConvInteger or MatMulInteger, Cast, a Mul by the
+    scales and an Add of the bias; above it the scales would lead to the layers before.
+    """
+    if node.op_type == "Add":
+        for product, bias in (node.input, node.input[::-1]):
+            scaled = producers.get(product)
+            if scaled is not None and _is_stored(bias, producers, constants):
+                return _is_scaled_integer(scaled, producers)
+        return False
+    return _is_scaled_integer(node, producers)
+
+
+def _is_stored(name: str, producers: Mapping[str, onnx.NodeProto], constants: Constants) -> bool:
+    """Whether a value is constant, perhaps reshaped as a convolution's bias is."""
+    node = producers.get(name)
+    if node is not None and node.op_type == "Reshape":
+        name = node.input[0]
+    return constants.is_constant(name)
+
+
+def _is_scaled_integer(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
+    if node.op_type != "Mul":
+        return False
+    for name in node.input:
+        cast = producers.get(name)
+        layer = (
+            producers.get(cast.input[0]) if cast is not None and cast.op_type == "Cast" else None
+        )
+        if layer is not None and layer.op_type in {"ConvInteger", "MatMulInteger"}:
+            return True
+    return False
 
 
 def is_head(node: onnx.NodeProto, constants: Constants) -> bool:

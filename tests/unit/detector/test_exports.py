@@ -128,3 +128,69 @@ def test_a_table_of_centres_and_sides_is_no_table_of_corners():
     assert spec.outputs.tensors[0].holds == ("boxes", "score", "label")
     assert (spec.boxes, spec.normalized, spec.input.size) == ("cxcywh", True, SIZE)
     assert spec.input.resize == "stretch"
+
+
+def linear_queries(*, integers):
+    """Queries by linear layers, quantized as ONNX Runtime does it statically or dynamically."""
+    rng = np.random.default_rng(0)
+    stored = {"shape": np.array([1, 3, 64]), "by": np.float32(0.02), "at": np.uint8(0)}
+    nodes = [
+        helper.make_node("Conv", ["images", "first"], ["map"]),
+        helper.make_node("Reshape", ["map", "shape"], ["columns"]),
+        helper.make_node("Transpose", ["columns"], ["rows"], perm=[0, 2, 1]),
+    ]
+    stored["first"] = rng.normal(size=(3, 3, 1, 1)).astype(np.float32)
+
+    def quantized(name):
+        nodes.append(helper.make_node("QuantizeLinear", [name, "by", "at"], [f"{name}.q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}.q", "by", "at"], [f"{name}.r"]))
+        return f"{name}.r"
+
+    def layer(name, width, bias):
+        weight = rng.integers(0, 255, (3, width)).astype(np.uint8)
+        stored.update({f"{name}.w": weight, f"{name}.b": np.full(width, bias, np.float32)})
+        if integers:
+            nodes.append(
+                helper.make_node("DynamicQuantizeLinear", ["rows"], [f"{name}.{i}" for i in "xst"])
+            )
+            nodes.append(
+                helper.make_node(
+                    "MatMulInteger", [f"{name}.x", f"{name}.w", f"{name}.t", "at"], [f"{name}.i"]
+                )
+            )
+            nodes.append(
+                helper.make_node("Cast", [f"{name}.i"], [f"{name}.f"], to=TensorProto.FLOAT)
+            )
+            nodes.append(helper.make_node("Mul", [f"{name}.s", "by"], [f"{name}.u"]))
+            nodes.append(helper.make_node("Mul", [f"{name}.f", f"{name}.u"], [f"{name}.p"]))
+            nodes.append(helper.make_node("Add", [f"{name}.p", f"{name}.b"], [name]))
+            return name
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}.w", "by", "at"], [f"{name}.v"]))
+        nodes.append(helper.make_node("MatMul", ["rows", f"{name}.v"], [f"{name}.p"]))
+        nodes.append(helper.make_node("Identity", [f"{name}.b"], [f"{name}.n"]))
+        nodes.append(helper.make_node("Add", [quantized(f"{name}.p"), f"{name}.n"], [name]))
+        return name
+
+    stored["middles"] = rng.normal(size=(1, 64, 4)).astype(np.float32)
+    nodes.append(helper.make_node("Add", [layer("boxes", 4, 0.0), "middles"], ["moved"]))
+    nodes.append(helper.make_node("Sigmoid", ["moved"], ["places"]))
+    logits = layer("scores", CLASSES, -4.6)
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [
+            helper.make_tensor_value_info("places", TensorProto.FLOAT, [1, 64, 4]),
+            helper.make_tensor_value_info(logits, TensorProto.FLOAT, [1, 64, CLASSES]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("integers", [False, True], ids=["QDQ", "MatMulInteger"])
+def test_quantized_linear_layers_keep_their_biases(integers):
+    found = recognise(read_facts(linear_queries(integers=integers)))
+
+    assert (found.spec.family, found.spec.activations) == ("detr", "sigmoid")
+    assert any("-4.60 in the middle, as focal loss leaves them" in line for line in found.evidence)
