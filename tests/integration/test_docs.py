@@ -36,7 +36,7 @@ RUN = [
     if page.name not in TESTED_ELSEWHERE and "```sh\n" in page.read_text(encoding="utf-8")
 ]
 QUICK = ("--placement", "last", "--estimator", "minmax", "--bias-correction", "off")
-SLOW = {"demo.md", "quantize.md", "benchmark.md"}  # tested command by command as well
+SLOW = {"demo.md", "quantize.md", "benchmark.md", "add-an-engine.md"}
 
 
 def named(page):
