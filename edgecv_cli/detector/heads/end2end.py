@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from edgecv_cli.core.errors import UnrecognisedError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.heads.base import Decoder, Reading
+from edgecv_cli.detector.heads.relatives import refuse_selected
 from edgecv_cli.detector.heads.selections import (
     Selection,
     probed_selections,
@@ -41,7 +42,12 @@ class EndToEnd:
     )
 
     def recognise(self, facts: GraphFacts) -> Sequence[Reading]:
-        """Return the readings as selected boxes."""
+        """Return the readings as selected boxes.
+
+        Raises:
+            UnrecognisedError: there are masks, key points or angles besides.
+        """
+        refuse_selected(facts)
         found = list(probed_selections(facts) if facts.tail else signed_selections(facts))
         return [
             _reading(selection, facts, confidence=0.95 if facts.tail else 0.7)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.detector.heads.selected import columns_of
 from edgecv_cli.detector.heads.views import GridView
 from edgecv_cli.detector.probing import shapes_of
 from edgecv_cli.graph.facts import GraphFacts
 
 _REMEDY = "export the detection model of the family (task detect): edgecv reads boxes and classes"
+
+_WIDEST = 512  # columns: 17 key points have 57, 32 mask coefficients 38
 
 TASKS = {
     "segment": "a segmentation model",
@@ -61,3 +64,26 @@ def refuse_relative(view: GridView, facts: GraphFacts, classes: int) -> None:
     if extra >= 4 and all(np.ptp(row) > view.strides[0] for row in rest[:2]):
         size = 3 if extra % 3 == 0 else 2
         raise refuse(TASKS["pose"], f"{after}, {extra // size} key points that follow the cells")
+
+
+def refuse_selected(facts: GraphFacts) -> None:
+    """Refuse rows of box, score and label that go on (Ultralytics' exports with NMS inside).
+
+    Raises:
+        UnrecognisedError: mask coefficients, key points or an angle follow.
+    """
+    shapes = shapes_of(facts)
+    for name, shape in shapes.items():
+        width = shape[-1] if len(shape) == 3 else None
+        if facts.tail is None or width is None or not 7 <= width <= _WIDEST:
+            continue
+        columns = columns_of(facts.tail, name, width)
+        if columns is None or not (columns[4].chance and columns[5].whole):
+            continue
+        if any(column.whole for column in (*columns[:4], *columns[6:])):
+            continue
+        extra = width - 6
+        after = f"{extra} columns follow box, score and label in the rows of '{name}'"
+        masks = any(len(other) == 4 and other[1] == extra for other in shapes.values())
+        task = "segment" if masks else "obb" if extra == 1 else "pose"
+        raise refuse(TASKS[task], after)

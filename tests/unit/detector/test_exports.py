@@ -194,3 +194,31 @@ def test_quantized_linear_layers_keep_their_biases(integers):
 
     assert (found.spec.family, found.spec.activations) == ("detr", "sigmoid")
     assert any("-4.60 in the middle, as focal loss leaves them" in line for line in found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("extra", "masks", "what"),
+    [(1, False, "oriented boxes"), (6, False, "pose"), (8, True, "segmentation")],
+)
+def test_selected_rows_that_go_on_are_named(extra, masks, what):
+    rng = np.random.default_rng(1)
+    middle = rng.normal(size=(1, QUERIES, 4))
+    heads = {"box": (1, QUERIES, 4), "cls": (1, QUERIES, CLASSES), "more": (1, QUERIES, extra)}
+    if masks:
+        heads["masks"] = (1, extra, 8, 12)
+
+    def rows(values):
+        scores = sigmoid(values["cls"])
+        labels = scores.argmax(2, keepdims=True).astype(np.float64)
+        boxes = (sigmoid(values["box"] + middle)) * 40
+        best = scores.max(2, keepdims=True)
+        return np.concatenate([boxes, best, labels, values["more"] + middle[..., :1]], 2)
+
+    outputs = {"o": rows, **({"p": lambda v: v["masks"]} if masks else {})}
+    facts = facts_of(outputs, heads)
+    assert facts.tail is not None
+    values = {name: rng.normal(size=shape) for name, shape in heads.items()}
+    noise = {name: function(values) for name, function in outputs.items()}
+
+    with pytest.raises(UnrecognisedError, match=what):
+        recognise(replace(facts, tail=replace(facts.tail, noise=noise)))
