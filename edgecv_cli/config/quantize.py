@@ -55,7 +55,9 @@ class QuantizeConfig(CommonConfig):
         description="Where the quantized detector is saved."
     )
     calibration: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
-        None, description="Images to calibrate on; no labels needed. Not needed with --plan."
+        None,
+        description="Images to calibrate on; no labels needed. With --plan, --data "
+        "can take its place.",
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
         None, description="Labelled images (COCO, YOLO txt or Pascal VOC) for the accuracy gate."
@@ -144,7 +146,7 @@ class QuantizeConfig(CommonConfig):
         if self.calibration is None and self.plan is None:
             raise UsageError(
                 "no calibration images were given",
-                remedy="add --calibration DIR (a folder of images), or --plan FILE to replay",
+                remedy="add --calibration DIR (a folder of images), or --plan FILE with --data DIR",
             )
         return self
 

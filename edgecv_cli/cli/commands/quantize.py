@@ -29,6 +29,6 @@ COMMAND = Command(
     examples=(
         "edgecv quantize yolox.onnx -o int8.onnx --calibration images/",
         "edgecv quantize ssd.onnx -o int8.onnx --calibration images/ --data coco/ --max-drop 1%",
-        "edgecv quantize ssd.onnx -o int8.onnx --plan ssd-plan.json",
+        "edgecv quantize ssd.onnx -o int8.onnx --plan ssd-plan.json --data coco/",
     ),
 )
