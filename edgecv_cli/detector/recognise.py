@@ -195,8 +195,8 @@ def _unknown(facts: GraphFacts, heads: Sequence[Head]) -> UnrecognisedError:
     selecting = [kind for kind in _SELECTING if facts.op_counts.get(kind)]
     if selecting:
         return UnrecognisedError(
-            f"unknown layout: the graph selects boxes itself ({', '.join(selecting)}); "
-            f"outputs: {outputs}",
+            f"unknown layout: the graph selects boxes itself ({', '.join(selecting)})"
+            f"{_reason(facts)}; outputs: {outputs}",
             remedy="export without NMS inside (for Ultralytics: nms=False), or " + remedy,
         )
     if facts.tail is None and any(None in output.shape[1:] for output in facts.outputs):
@@ -206,8 +206,11 @@ def _unknown(facts: GraphFacts, heads: Sequence[Head]) -> UnrecognisedError:
             f"together or depend on the image; outputs: {outputs}",
             remedy="give an --input-size of multiples of 32, or export at a fixed size",
         )
-    reason = f"; {facts.tail_problem}" if facts.tail is None and facts.tail_problem else ""
-    return UnrecognisedError(f"unknown layout{reason}; outputs: {outputs}", remedy=remedy)
+    return UnrecognisedError(f"unknown layout{_reason(facts)}; outputs: {outputs}", remedy=remedy)
+
+
+def _reason(facts: GraphFacts) -> str:
+    return f"; {facts.tail_problem}" if facts.tail is None and facts.tail_problem else ""
 
 
 def _fitted(spec: DetectorSpec, facts: GraphFacts) -> DetectorSpec:

@@ -31,7 +31,7 @@ _PUBLISHED: dict[int, tuple[tuple[str, BoxCode], ...]] = {
         ("yolov3", "anchor-exp"),
         ("yolov4", "anchor-exp"),
     ),
-    4: (("yolov5-p6", "anchor-square"), ("yolov5-p6", "anchor-exp")),
+    4: (("yolov5-p6", "anchor-square"), ("yolov7-w6", "anchor-square")),
 }
 _EXPONENTIAL = ("yolov3", "yolov4", "yolov3-tiny", "yolov4-tiny")
 

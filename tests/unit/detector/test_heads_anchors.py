@@ -99,19 +99,28 @@ def test_raw_anchors_are_asked_for(axes):
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("strides", "name"), [((8, 16, 32, 64), "yolov5-p6"), ((16, 32), "yolov3-tiny")]
-)
-def test_the_code_is_asked_for_where_one_set_of_anchors_is_published(strides, name):
-    model = models.yolov5_raw(strides=strides)
+def test_the_code_is_asked_for_where_one_set_of_anchors_is_published():
+    model = models.yolov5_raw(strides=(16, 32))
 
     with pytest.raises(UnrecognisedError, match="can be read in 2 ways") as caught:
         recognised(model)
 
     assert "`code: anchor-square`" in caught.value.remedy
     found = recognised(model, code="anchor-exp")
-    assert found.spec.anchors == ANCHOR_PRESETS[name]
-    assert found.spec.strides == strides
+    assert found.spec.anchors == ANCHOR_PRESETS["yolov3-tiny"]
+    assert found.spec.strides == (16, 32)
+
+
+def test_the_anchors_of_four_strides_are_asked_for_and_settle_the_code():
+    model = models.yolov5_raw(strides=(8, 16, 32, 64))
+
+    with pytest.raises(UnrecognisedError, match="can be read in 2 ways") as caught:
+        recognised(model)
+
+    assert "`anchors: yolov7-w6`" in caught.value.remedy
+    found = recognised(model, anchors="yolov5-p6")
+    assert found.spec.anchors == ANCHOR_PRESETS["yolov5-p6"]
+    assert found.spec.code == "anchor-square"
 
 
 @given(NC, SIZES, OPSETS, st.booleans(), st.booleans(), st.sampled_from(RAW_AXES))
