@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from edgecv_cli.graph.effort import MAKERS, NEVER_GROW, effort
+
 Array = NDArray[Any]
-_MAKERS = frozenset({"Expand", "ConstantOfShape", "Tile", "Range"})
+_SMALL = 4096  # elements of an input that may say a size
+_MOST_EFFORT = 4_000_000_000  # over all runs of one graph; YOLOv8n at 640 pixels takes a twentieth
 
 
 class GatherElements(OpRun):
@@ -40,7 +44,7 @@ class TooLargeError(Exception):
 
 
 class BoundedEvaluator:
-    """A graph that stops before it makes more than ``limit`` elements in all.
+    """A graph that stops before it makes more than ``limit`` elements in all, or takes too long.
 
     Sizes may be worked out while running, so each operator is held against the bound with the
     values that it is about to read: a hostile graph can't make numpy allocate what no machine
@@ -52,8 +56,10 @@ class BoundedEvaluator:
         self._outputs = tuple(outputs)
         self._limit = limit
         self._made = 0
+        self._effort = 0
+        self._opsets = list(model.opset_import)
         for node in self._evaluator.rt_nodes_:
-            node.run = functools.partial(self._step, node.op_type, node.run)
+            node.run = functools.partial(self._step, node.onnx_node, node.run)
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; returns every output by name.
@@ -66,13 +72,53 @@ class BoundedEvaluator:
             values = self._evaluator.run(None, dict(feeds))
         return dict(zip(self._outputs, (np.asarray(value) for value in values), strict=True))
 
-    def _step(self, kind: str, run: Callable[..., Any], *inputs: Any, **rest: Any) -> Any:
+    def _step(
+        self, node: onnx.NodeProto, run: Callable[..., Any], *inputs: Any, **rest: Any
+    ) -> Any:
         arrays = [np.asarray(value) for value in inputs if value is not None]
-        if self._made + elements_made(kind, arrays) > self._limit:
-            raise TooLargeError(f"{kind} would make too large a tensor")
+        about_to_make = elements_made(node.op_type, arrays)
+        if node.op_type not in MAKERS | NEVER_GROW:
+            about_to_make = max(about_to_make, self._inferred(node, inputs))
+        if self._made + about_to_make > self._limit:
+            raise TooLargeError(f"{node.op_type} would make too large a tensor")
+        self._effort += effort(node.op_type, arrays, about_to_make)
+        if self._effort > _MOST_EFFORT:
+            raise TooLargeError(f"{node.op_type} would take too long")
         results = run(*inputs, **rest)
         self._made += sum(int(np.size(value)) for value in results)
         return results
+
+    def _inferred(self, node: onnx.NodeProto, inputs: Sequence[Any]) -> int:
+        """Return how many elements a node makes of these values, 0 where its schema won't say."""
+        named = zip(node.input, inputs, strict=False)
+        arrays = (np.ndarray, np.generic)
+        known = {k: np.asarray(value) for k, value in named if k and isinstance(value, arrays)}
+        try:
+            types = {
+                name: onnx.helper.make_tensor_type_proto(
+                    onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+                )
+                for name, value in known.items()
+            }
+            small = {
+                name: numpy_helper.from_array(value, name)
+                for name, value in known.items()
+                if value.size <= _SMALL
+            }
+            schema = onnx.defs.get_schema(node.op_type, _version(self._opsets), node.domain)
+            found = onnx.shape_inference.infer_node_outputs(
+                schema, node, types, small, opset_imports=self._opsets
+            )
+        except Exception:  # noqa: BLE001 - a node that no schema explains; running it will tell
+            return 0
+        shapes = [kind.tensor_type.shape.dim for kind in found.values()]
+        return sum(math.prod(dim.dim_value for dim in shape) for shape in shapes)
+
+
+def _version(opsets: Sequence[onnx.OperatorSetIdProto]) -> int:
+    """Return the version of onnx's own operators."""
+    own = [int(entry.version) for entry in opsets if entry.domain in ("", "ai.onnx")]
+    return max(own, default=1)
 
 
 def elements_made(kind: str, inputs: Sequence[Array]) -> int:
@@ -80,7 +126,7 @@ def elements_made(kind: str, inputs: Sequence[Array]) -> int:
     if kind == "Range":
         start, stop, step = (float(value.ravel()[0]) for value in inputs)
         return math.ceil(abs((stop - start) / step)) if step else 0
-    if kind in _MAKERS:
+    if kind in MAKERS:
         sizes = math.prod(int(size) for size in inputs[-1].ravel())
         return abs(sizes) * (inputs[0].size if kind == "Tile" else 1)
     try:
