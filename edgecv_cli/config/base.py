@@ -21,8 +21,8 @@ class Input:
     """Marks a config field as an input whose content belongs into cache keys.
 
     Attributes:
-        kind: ``artifact``, ``dataset`` (labelled), ``images``, ``sources`` (what detect takes),
-            ``spec`` or ``file``.
+        kind: ``artifact``, ``dataset`` (labelled), ``images``, ``probed`` (labelled or not),
+            ``sources`` (what detect takes), ``spec`` or ``file``.
         limit: the field that says how many of its images are used.
     """
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input
 from edgecv_cli.config.common import ImageSize
 
-_ProbedPath = Annotated[Path, Input("images", limit="probe_images")]
+_ProbedPath = Annotated[Path, Input("probed", limit="probe_images")]
 
 
 class InspectConfig(CommonConfig):

@@ -74,12 +74,15 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over categories, boxes, names and contents of the images in use."""
+        """Sha256 over categories, boxes, names and contents of the images in use.
+
+        Whether the ids are the data's own counts too: classes are mapped by it.
+        """
         truths = [
             [item.boxes.tolist(), item.category_ids.tolist(), item.iscrowd.tolist()]
             for item in self.items
         ]
-        seed = json.dumps([self.categories, truths], sort_keys=True).encode()
+        seed = json.dumps([self.categories, self.numbered, truths], sort_keys=True).encode()
         return digest_files([item.path for item in self.items], seed=seed)
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.base import Config, Input, Output, mark_of, path_fields
-from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.core.errors import ConfigError, DataError
 from edgecv_cli.core.files import sha256_file
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
@@ -20,7 +20,8 @@ from edgecv_cli.detector.recognise import load_spec_overrides
 from edgecv_cli.inference.sources import open_sources
 from edgecv_cli.measure.hardware import engine_versions, fingerprint
 from edgecv_cli.media.dataset import open_dataset
-from edgecv_cli.media.images import digest_files, open_images
+from edgecv_cli.media.images import open_images
+from edgecv_cli.media.layouts import find_layouts
 from edgecv_cli.pipeline.stages import Stage
 
 _LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxsim", "opencv-python-headless", "opencv-python",
@@ -169,7 +170,18 @@ def _spec(path: Path, limit: int | None) -> str:  # noqa: ARG001 - as the other 
 
 
 def _sources(sources: Sequence[str], limit: int | None) -> str:  # noqa: ARG001
-    return digest_files(open_sources(sources).paths)
+    # results name each source by its path, and a video may be of any size
+    return digest_key(
+        files=[(str(path), _file(path, None)) for path in open_sources(sources).paths]
+    )
+
+
+def _probed(path: Path, limit: int | None) -> str:
+    try:
+        find_layouts(path)
+    except DataError:  # no labels: the images alone decide
+        return open_images(path, limit).digest
+    return open_dataset(path, limit=limit).digest
 
 
 def _file(path: Path, limit: int | None) -> str:  # noqa: ARG001
@@ -183,6 +195,7 @@ _READERS: dict[str, Callable[[Any, int | None], str]] = {
     "images": lambda path, limit: open_images(path, limit).digest,
     "spec": _spec,
     "sources": _sources,
+    "probed": _probed,
     "file": _file,
 }
 
