@@ -16,6 +16,7 @@ from edgecv_cli.detector.spec import DetectorSpec, OutputTensor, Role
 
 Array = NDArray[Any]
 _WIDTHS: Mapping[Role, int] = {"boxes": 4}
+_MOST_IMAGES = 4096  # of a batch; a row of a later one, or of none, is padding
 
 
 class SelectionDecoder:
@@ -69,7 +70,8 @@ class SelectionDecoder:
         many, rows = parts["score"].shape[:2]
         every = np.arange(many * rows)
         if "image" in parts:
-            of = np.rint(parts["image"].reshape(-1)).astype(np.int64)
+            said = np.rint(parts["image"].reshape(-1).astype(np.float64))
+            of = np.where((said >= 0) & (said < _MOST_IMAGES), said, -1).astype(np.int64)
             return [
                 np.flatnonzero(of == image) for image in range(max(1, int(of.max(initial=0)) + 1))
             ]

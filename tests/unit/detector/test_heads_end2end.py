@@ -294,3 +294,15 @@ def test_classes_that_were_seen_can_not_be_told_otherwise():
 
     with pytest.raises(ConfigError, match="2 names for 3 scores of a box, in output output0"):
         recognise(facts, override={"classes": ("a", "b")})
+
+
+@pytest.mark.parametrize("strange", [1e12, np.inf, -np.inf, np.nan, -1])
+def test_a_row_of_an_image_that_no_batch_has_is_padding(strange):
+    holds = ("image", "boxes", "label", "score")
+    tensor = OutputTensor(name="rows", holds=holds, axes="n,c")
+    rows = np.array([[0, 1, 1, 9, 9, 0, 0.9], [strange, 1, 1, 9, 9, 1, 0.8]], np.float32)
+    decoder = build_decoder(spec_of(tensor), [TensorSpec("rows", (None, 7), "float32")])
+
+    (found,) = decoder.candidates({"rows": rows}, threshold=0.1, multi_label=False, limit=10)
+
+    assert found.class_ids.tolist() == [0]
