@@ -25,7 +25,8 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         ConfigError: it can't be read, is larger than 1 MiB, nests deeper than 16 levels, holds
-            an alias or a character that no name can hold, or is not YAML, with the line.
+            an alias, a key twice or a character that no name can hold, or is not YAML, with
+            the line.
     """
     import yaml
 
@@ -36,6 +37,7 @@ def read_yaml(path: Path) -> Any:
             raise ConfigError(f"{path} is larger than 1 MiB", remedy="give a settings file")
         decoded = text.decode("utf-8")
         _check_shape(yaml.parse(decoded, yaml.SafeLoader), path)
+        _check_keys(yaml.compose(decoded, yaml.SafeLoader), path)
         return yaml.safe_load(decoded)
     except OSError as error:
         raise ConfigError(
@@ -64,6 +66,25 @@ def _check_shape(events: Iterable[Any], path: Path) -> None:
             )
         if depth > LIMIT_DEPTH:
             raise ConfigError(f"{path} nests too deep", remedy="write lines of NAME: VALUE")
+
+
+def _check_keys(node: Any, path: Path) -> None:
+    """Refuse a key given twice: PyYAML would drop the first of them silently."""
+    from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+    if isinstance(node, SequenceNode):
+        for item in node.value:
+            _check_keys(item, path)
+    elif isinstance(node, MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if isinstance(key, ScalarNode) and key.value in seen:
+                raise ConfigError(
+                    f"{path}{_line(key.start_mark)}: {key.value} is given twice",
+                    remedy="take one of them out",
+                )
+            seen.add(key.value if isinstance(key, ScalarNode) else id(key))
+            _check_keys(value, path)
 
 
 def _place(error: Exception) -> str:

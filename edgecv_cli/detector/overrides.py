@@ -78,11 +78,11 @@ def apply_overrides(
         return DetectorSpec.model_validate(merged)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "spec"
+        key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"detector spec, {key}: {message[:1].lower()}{message[1:]}",
-            remedy=f"correct `{key}` in --spec",
+            f"detector spec{key and f', {key}'}: {message[:1].lower()}{message[1:]}",
+            remedy=f"correct {f'`{key}`' if key else 'it'} in --spec",
         ) from error
 
 

@@ -187,7 +187,9 @@ class DetectorSpec(_Frozen):
         if self.anchors and len(self.anchors) != len(self.strides):
             raise ValueError("anchors need one row of [width, height] pairs per stride")
         if self.background is not None and self.background >= len(self.classes):
-            raise ValueError("background is no class index")
+            raise ValueError(
+                f"background {self.background} is no class index: there are {len(self.classes)}"
+            )
         return self
 
     def dumps(self) -> str:

@@ -24,6 +24,7 @@ _MAX_BYTES = 2 * 1024**3 - 1  # protobuf's own limit on one message
 _REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 _FOUR_BITS = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 _BESIDE = "put the data file beside the model, as a plain file, or export with weights inside"
+_REASON_CHARACTERS = 300  # the checker quotes names, and a hostile file's are long
 _EXPORT_AGAIN = "export the model again, or check that the file was copied whole"
 
 
@@ -237,7 +238,7 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).split("==> Context")[0].split())[:_REASON_CHARACTERS]
         raise ModelError(
             f"'{path}' is not a valid ONNX model: {reason}", remedy=_EXPORT_AGAIN
         ) from error

@@ -138,7 +138,9 @@ def check_header(path: Path, header: Header | None) -> Header:
         DataError: it may not; the message says why.
     """
     if header is None:
-        raise _undecodable(path, "it is not a JPEG, PNG, BMP, WebP or TIFF image")
+        raise _undecodable(
+            path, "it is not a JPEG, PNG, BMP, WebP or TIFF image, or its head is damaged"
+        )
     if header.flaw is not None:
         raise _undecodable(path, f"{header.flaw} ({header.format})")
     if header.width <= 0 or header.height <= 0:

@@ -19,6 +19,7 @@ from edgecv_cli.pipeline.stages import STAGES, Stage
 MODEL = "model"
 """What a step's ``input`` calls the detector that the pipeline begins with."""
 
+_TOP = PipelineFile.model_fields.keys()
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _FLAG = re.compile(r"--([a-z][a-z-]*)")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -77,6 +78,8 @@ def read_pipeline(config: RunConfig, stages: Sequence[Stage] = STAGES) -> Pipeli
     """
     file = config.pipeline
     values = read_yaml(file)
+    if isinstance(values, dict) and "steps" not in values and values.keys() - _TOP:
+        PipelineFile.from_mapping({"steps": [None], **values}, source=str(file))  # names `setps`
     steps = values.get("steps") if isinstance(values, dict) else None
     if not isinstance(steps, list) or not steps:
         raise ConfigError(

@@ -110,6 +110,7 @@ class TestFromFile:
             pytest.param("oven: [1\n", "is not valid YAML, line", id="broken"),
             pytest.param("oven: !!python/object/apply:os.getcwd []\n", "not valid", id="code"),
             pytest.param("bake_minutes: long\n", "bake_minutes: should be", id="wrong type"),
+            pytest.param("a: [{b: 1, b: 2}]\n", "line 1: b is given twice", id="key twice"),
             pytest.param("a: &x [1]\nb: *x\n", "line 2: an alias", id="alias"),
             pytest.param("a: " + "[" * 17 + "]" * 17, "nests too deep", id="deep"),
             pytest.param("a: " + "[" * 90_000, "nests too deep", id="very deep"),

@@ -166,6 +166,7 @@ def test_a_cycle_is_named_in_the_order_of_the_work(read):
         ("", "is no pipeline", "`model: FILE.onnx`"),
         ("- a\n", "is no pipeline", "steps"),
         ("model: a.onnx\n", "it has no steps", "steps"),
+        ("model: a.onnx\nsetps: [{stage: inspect}]\n", "unknown setting setps", "write steps"),
         ("model: a.onnx\nsteps: []\n", "it has no steps", "steps"),
         ("model: a.onnx\nsteps: {a: b}\n", "it has no steps", "steps"),
         ("steps: [{stage: inspect}]\n", "model is missing", "--model FILE.onnx"),
