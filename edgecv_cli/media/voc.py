@@ -9,7 +9,7 @@ that does not.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,8 +112,13 @@ def _listed(path: Path, folder: Path) -> list[Path]:
 
 
 def _find_images(folder: Path, images: Path, files: Sequence[VocFile]) -> list[Path]:
-    by_stem = {path.stem: path for path in list_files(images) if is_image_name(path)}
-    found = [by_stem.get(file.path.stem) or _by_name(images, file) for file in files]
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for path in filter(is_image_name, list_files(images)):
+        by_stem[path.stem].append(path)
+    found = [
+        _called_alike(by_stem.get(file.path.stem, ()), file) or _by_name(images, file)
+        for file in files
+    ]
     missing = [file.path.stem for file, path in zip(files, found, strict=True) if path is None]
     if missing:
         refuse_missing(folder, missing, len(files), str(images))
@@ -125,6 +130,19 @@ def _find_images(folder: Path, images: Path, files: Sequence[VocFile]) -> list[P
             remedy="call each XML file as its image",
         )
     return there
+
+
+def _called_alike(images: Sequence[Path], file: VocFile) -> Path | None:
+    """Return the image called as the XML; of several the one that the XML names."""
+    if len(images) < 2:
+        return images[0] if images else None
+    named = [path for path in images if path.name == file.filename]
+    if not named:
+        raise DataError(
+            f"{file.path} may belong to {' or '.join(path.name for path in images)}",
+            remedy="name the image in the annotation's <filename>, or take the others away",
+        )
+    return named[0]
 
 
 def _by_name(images: Path, file: VocFile) -> Path | None:

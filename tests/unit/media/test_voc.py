@@ -116,6 +116,16 @@ def test_the_filename_names_an_image_that_is_called_otherwise(tmp_path: Path) ->
     assert dataset.items[0].path.name == "photo.png"
 
 
+def test_of_images_called_alike_the_named_one_is_taken(tmp_path: Path) -> None:
+    images = ("JPEGImages/a.bmp", "JPEGImages/a.png")
+    make(tmp_path, {"a": voc_xml([GEAR], filename="a.bmp")}, images=images)
+    assert open_dataset(tmp_path).items[0].path.name == "a.bmp"
+
+    make(tmp_path, {"a": voc_xml([GEAR])}, images=images)
+    with pytest.raises(DataError, match=r"a\.xml may belong to a\.bmp or a\.png"):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/x.png", "C:\\x.png"])
 def test_a_filename_that_leads_out(tmp_path: Path, name: str) -> None:
     xml = voc_xml([GEAR], filename=name)
