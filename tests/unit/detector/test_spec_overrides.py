@@ -120,7 +120,7 @@ def test_class_names_can_not_steer_a_terminal():
         ({"classes": "coco80"}, "80 names for 3 scores"),
         ({"classes": {"a": 1}}, "neither coco80"),
         ({"boxes": "corners"}, "detector spec, boxes: input should be"),
-        ({"boxes": "ltrb"}, "detector spec, spec: boxes ltrb go with"),
+        ({"boxes": "ltrb"}, "detector spec: boxes ltrb go with"),
         ({"outputs": {"objectness": "o"}}, "outputs.objectness: family ssd reads b (boxes"),
         ({"anchors": [[[1, 2]]]}, "one row of"),
         ({"input": {"size": [4, 4]}}, "detector spec, input.size: each side must be"),

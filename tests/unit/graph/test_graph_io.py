@@ -318,3 +318,14 @@ def test_weights_that_are_no_numbers_are_refused_and_infinity_is_not(tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=f"'{kernel.name}' holds 1 values that are not a number"):
         load_model(path)
+
+
+def test_a_cycle_is_refused_in_one_whole_sentence(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    nodes = [
+        onnx.helper.make_node("Relu", ["y"], ["a"]),
+        onnx.helper.make_node("Relu", ["a"], ["y"]),
+    ]
+    cyclic = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [value]))
+    with pytest.raises(ModelError, match="topologically sorted.*not output of any previous nodes"):
+        load_model(stored(cyclic, tmp_path))
