@@ -20,8 +20,8 @@ def map_classes(
 
     By name where every category, or every class, finds its partner (case, spaces and
     punctuation do not count); else, for a model of 91 classes, the index is the category id;
-    else by count in the order of the ids, unless names that do match contradict it, or the ids
-    are not the data's own.
+    else by count in the order of the ids. Neither of these holds where names that do match
+    contradict it, or the ids are not the data's own.
 
     Raises:
         DataError: none of the three fits; both lists are named.
@@ -31,8 +31,10 @@ def map_classes(
     objects = [index for index in range(len(class_names)) if index != background]
     if named and len(named) in (len(categories), len(objects)):
         return named
-    if len(class_names) == _COCO91 and all(0 < key < _COCO91 for key in categories):
-        return {key: key for key in categories}
+    coco = len(class_names) == _COCO91 and all(0 < key < _COCO91 for key in categories)
+    same = {key: key for key in categories}
+    if coco and dataset.numbered and named.items() <= same.items():
+        return same
     if len(objects) == len(categories) and dataset.numbered:
         ordered = dict(zip(objects, categories, strict=True))
         if named.items() <= ordered.items():

@@ -34,6 +34,19 @@ def test_ninety_one_classes_are_category_ids() -> None:
     assert map_classes(names, with_categories({1: "person", 90: "brush"})) == {1: 1, 90: 90}
 
 
+@pytest.mark.parametrize(
+    ("categories", "numbered"),
+    [({1: "gear", 2: "nut"}, False), ({1: "car", 2: "nut"}, True)],
+    ids=["ids that are none of the data's", "a name that stands at another index"],
+)
+def test_ninety_one_classes_are_not_forced_on_names(
+    categories: dict[int, str], numbered: bool
+) -> None:
+    names = ["background", "person", "bicycle", "car", *(f"class {n}" for n in range(4, 91))]
+    with pytest.raises(DataError, match="nut"):
+        map_classes(names, with_categories(categories, numbered=numbered))
+
+
 def test_repeated_placeholder_names_pair_nothing() -> None:
     names = ["-"] * 40 + ["gear"]
     assert map_classes(names, with_categories({3: "gear"})) == {40: 3}
