@@ -327,5 +327,5 @@ def test_a_cycle_is_refused_in_one_whole_sentence(tmp_path: Path) -> None:
         onnx.helper.make_node("Relu", ["a"], ["y"]),
     ]
     cyclic = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [value]))
-    with pytest.raises(ModelError, match="topologically sorted.*not output of any previous nodes"):
+    with pytest.raises(ModelError, match=r"topologically sorted.*not output of any previous nodes"):
         load_model(stored(cyclic, tmp_path))
