@@ -53,7 +53,9 @@ class FakePredictor:
 def loaded(predictor: FakePredictor | None = None, classes: Sequence[str] = CLASSES) -> Loaded:
     """A detector around a fake predictor, as the detect stage takes it."""
     spec = DetectorSpec(
-        family="yolov8", input=InputSpec(), outputs=OutputSpec.joint("out", ("boxes", "scores"), channels_last=False),
+        family="yolov8",
+        input=InputSpec(),
+        outputs=OutputSpec.joint("out", ("boxes", "scores"), channels_last=False),
         classes=tuple(classes),
         boxes="cxcywh",
     )  # fmt: skip

@@ -48,12 +48,14 @@ class Recognised:
         evidence: what was seen or told, in sentences.
         assumed: what nothing shows and was taken from the family's reference implementation.
         confidence: 0..1.
+        doubts: what the graph's answers have against what the user said; it was followed.
     """
 
     spec: DetectorSpec
     evidence: tuple[str, ...]
     assumed: tuple[str, ...]
     confidence: float
+    doubts: tuple[str, ...] = ()
 
 
 def recognise(
@@ -144,7 +146,8 @@ def _decide(
 def _doubted(reading: Reading, found: list[Reading], told: Mapping[str, Any]) -> Reading:
     """Say what the probe has against what is told."""
     words, confidence = doubts(reading, found, told)
-    return replace(reading, evidence=(*reading.evidence, *words), confidence=confidence)
+    evidence = (*reading.evidence, *words)
+    return replace(reading, evidence=evidence, confidence=confidence, doubts=words)
 
 
 def _one(families: Iterable[str]) -> str | None:
@@ -293,4 +296,4 @@ def _told(reading: Reading, told: Mapping[str, Any], facts: GraphFacts) -> Recog
     if keys:
         evidence = (*evidence, f"as told: {', '.join(keys)}")
     assumed = tuple(words for key, words in reading.assumed.items() if key not in settled)
-    return Recognised(spec, evidence, assumed, reading.confidence)
+    return Recognised(spec, evidence, assumed, reading.confidence, reading.doubts)

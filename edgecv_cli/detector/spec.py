@@ -190,6 +190,10 @@ class DetectorSpec(_Frozen):
             raise ValueError(
                 f"background {self.background} is no class index: there are {len(self.classes)}"
             )
+        stray = {tensor.stride for tensor in self.outputs.tensors} - {None, *self.strides}
+        if self.strides and stray:
+            left = ", ".join(str(stride) for stride in sorted(filter(None, stray)))
+            raise ValueError(f"strides leave out {left}, of which outputs are read")
         return self
 
     def dumps(self) -> str:

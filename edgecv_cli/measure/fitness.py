@@ -1,4 +1,4 @@
-"""Is this machine the kind that an artifact was made and verified for?"""
+"""Is an artifact used as it was meant: on its kind of machine, and read as its graph answers?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import TARGET_KEY
+from edgecv_cli.detector.recognise import Recognised
 from edgecv_cli.measure.hardware import has_vnni
 
 
@@ -22,3 +23,10 @@ def misfit(artifact: Artifact) -> str | None:
         f"'{artifact.path.name}' was made for x86 with VNNI, which this machine lacks: its int8 "
         "sums saturate here and accuracy suffers; quantize with --target cpu-x86 for it"
     )
+
+
+def warnings_of(artifact: Artifact, recognised: Recognised) -> tuple[str, ...]:
+    """Return what a user should know before trusting what the artifact finds here."""
+    machine = misfit(artifact)
+    told = tuple(f"--spec is followed, but {doubt}" for doubt in recognised.doubts)
+    return told if machine is None else (machine, *told)

@@ -24,8 +24,9 @@ from edgecv_cli.media.images import open_images
 from edgecv_cli.media.layouts import find_layouts
 from edgecv_cli.pipeline.stages import Stage
 
-_LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxsim", "opencv-python-headless", "opencv-python",
-              "pycocotools")  # fmt: skip
+_LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxsim", "pycocotools", "opencv-python",
+              "opencv-python-headless", "opencv-contrib-python",
+              "opencv-contrib-python-headless")  # fmt: skip
 _NEVER_COUNTS = frozenset({"force"})
 
 
@@ -119,7 +120,7 @@ class Digests:
             settings=_settings(stage, config),
             inputs=inputs,
             versions=_installed(),
-            machine=fingerprint(threads) if stage.measured else None,
+            machine=fingerprint(threads) if stage.holds_here_alone(config) else None,
         )
 
     def inputs(self, stage: Stage, config: Config) -> dict[str, str]:

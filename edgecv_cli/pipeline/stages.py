@@ -37,7 +37,7 @@ class Stage:
         gives: ``artifact``: a model at ``output``, which other steps take; ``result``: figures
             alone; ``folder``: figures, and files in ``output`` where that is set.
         takes: the field of ``config`` that holds the artifact or artifacts it looks at.
-        measured: whether its result holds for this machine alone.
+        measured: whether its result holds for this machine alone, whatever its settings.
     """
 
     name: str
@@ -53,6 +53,11 @@ class Stage:
     def takes_many(self) -> bool:
         """Whether it looks at several artifacts at once."""
         return self.takes == "models"
+
+    def holds_here_alone(self, config: Config) -> bool:
+        """Whether the answer to these settings holds for this machine alone."""
+        # reading a graph is the same everywhere; a probe of its preprocessing runs it
+        return self.measured or getattr(config, "probe", None) is not None
 
 
 STAGES: tuple[Stage, ...] = (

@@ -24,7 +24,7 @@ from edgecv_cli.inference.predictor import Timings, open_predictor
 from edgecv_cli.inference.prefetch import Prefetch
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
-from edgecv_cli.measure.fitness import misfit
+from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.runtime.base import Execution
@@ -150,8 +150,9 @@ def load_model(config: DetectConfig) -> Loaded:
         EdgeCVError: it can't be read, recognised or loaded.
     """
     artifact = Artifact.open(config.model)
-    warned = misfit(artifact)
-    spec = artifact.detector(config.spec, input_size=config.input_size).spec
+    recognised = artifact.detector(config.spec, input_size=config.input_size)
+    warned = "; ".join(warnings_of(artifact, recognised)) or None
+    spec = recognised.spec
     profile = detection_profile(spec, conf=config.conf, iou=config.iou)
     predictor = open_predictor(
         artifact, spec, engine=config.engine, threads=config.threads, profile=profile

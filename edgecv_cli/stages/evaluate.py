@@ -13,7 +13,7 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval, Part, Result
 from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
-from edgecv_cli.measure.fitness import misfit
+from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.measure.prediction import evaluate_artifact
 from edgecv_cli.media.dataset import open_dataset
@@ -81,10 +81,10 @@ def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
         dataset = open_dataset(config.data, limit=config.limit)
         for note in dataset.notes:
             context.progress.note(note)
-        warned = misfit(artifact)
-        if warned:
-            context.progress.note(f"warning: {warned}")
-        spec = artifact.detector(config.spec, input_size=config.input_size).spec
+        recognised = artifact.detector(config.spec, input_size=config.input_size)
+        spec = recognised.spec
+        for warning in warnings_of(artifact, recognised):
+            context.progress.note(f"warning: {warning}")
         result = _measured(artifact, spec, dataset, config, context)
         if draft.wanted:
             pictures = _pictures(artifact, spec, dataset, config, context)

@@ -35,6 +35,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.topology import Topology
+from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import engine_versions, machine
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import ImageFolder, open_images
@@ -142,6 +143,8 @@ class _Job:
                     _ = place.main  # refuses a folder
         input_size = config.input_size if plan is None else plan.input_size
         recognised = artifact.detector(config.spec, input_size=input_size)
+        for warning in warnings_of(artifact, recognised):
+            context.progress.note(f"warning: {warning}")
         data = None if config.data is None else open_dataset(config.data, limit=config.limit)
         images = None
         if config.calibration is not None:

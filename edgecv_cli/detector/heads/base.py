@@ -27,6 +27,7 @@ class Reading:
         assumed: what a graph can't show, by the spec key that it is about.
         choice: spec keys that tell this reading from its rivals, with their values.
         asks: spec keys that the user must tell, with the reason.
+        doubts: what the graph's answers have against what the user said.
     """
 
     spec: DetectorSpec
@@ -35,6 +36,7 @@ class Reading:
     assumed: Mapping[str, str] = field(default_factory=dict)
     choice: Mapping[str, Any] = field(default_factory=dict)
     asks: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 class Decoder(Protocol):

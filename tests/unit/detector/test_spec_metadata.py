@@ -74,6 +74,7 @@ def test_exporter_notes_are_read_and_malformed_ones_are_absent(metadata, notes):
         {"input": {"std": (1, -1, 1)}},
         {"family": "detectron"},
         {"surprise": 1},
+        {"outputs": {"tensors": [{"name": "o", "holds": ["boxes"], "stride": 7}]}, "strides": [8]},
     ],
 )
 def test_specs_that_make_no_sense_are_refused(changes):

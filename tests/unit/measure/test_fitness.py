@@ -11,7 +11,7 @@ import edgecv_cli.measure.fitness as fitness
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.core.context import Context, SilentProgress
-from edgecv_cli.measure.fitness import misfit
+from edgecv_cli.measure.fitness import misfit, warnings_of
 from edgecv_cli.stages.evaluate import evaluate
 
 
@@ -57,3 +57,15 @@ def test_evaluate_says_it(path, tmp_path, monkeypatch):
     evaluate(EvaluateConfig(model=path, data=data, threads=1), Context(progress=progress))
 
     assert any("--target cpu-x86" in note for note in progress.notes)
+
+
+def test_a_spec_that_is_followed_against_the_graph_is_a_warning(tmp_path):
+    model, spec = tmp_path / "m.onnx", tmp_path / "s.yaml"
+    model.write_bytes(yolov8(3).SerializeToString())
+    spec.write_text("family: yolox\n")
+    artifact = Artifact.open(model)
+
+    (warning,) = warnings_of(artifact, artifact.detector(spec))
+
+    assert "does not answer as family yolox, but as yolov8" in warning
+    assert warnings_of(artifact, artifact.detector()) == ()

@@ -57,3 +57,10 @@ def test_a_video_may_be_larger_than_any_image(tmp_path, monkeypatch):
     video.write_bytes(os.urandom(2000))
 
     assert detected(video) == detected(video)
+
+
+def test_a_probe_holds_for_one_machine_and_a_reading_for_all(data):
+    stage = STAGE["inspect"]
+
+    assert not stage.holds_here_alone(InspectConfig(model=Path("m.onnx")))
+    assert stage.holds_here_alone(InspectConfig(model=Path("m.onnx"), probe=data))
