@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, Literal
 
@@ -47,15 +48,22 @@ class Channels:
 
     def kind(self, channel: int) -> Kind:
         """Whether a channel is a sigmoid of a head, a head's plain value, or something else."""
-        rest, high, low = self.rest[channel], self.high[channel], self.low[channel]
-        if np.abs(rest - 0.5).max() < 0.05 and high.min() > 0.9 and low.max() < 0.1:
-            return "sigmoid"
-        spread = max(np.abs(rest).max(), np.abs(high - 8).max(), np.abs(low + 8).max())
-        return "linear" if spread < 0.5 else "other"
+        return self.kinds()[channel]
 
     def kinds(self) -> tuple[Kind, ...]:
-        """The kind of every channel."""
-        return tuple(self.kind(channel) for channel in range(self.count))
+        """The kind of every channel; worked out once."""
+        return self._kinds
+
+    @cached_property
+    def _kinds(self) -> tuple[Kind, ...]:
+        rest, high, low = self.rest, self.high, self.low
+        sigmoid = np.abs(rest - 0.5).max(axis=1) < 0.05
+        sigmoid &= (high.min(axis=1) > 0.9) & (low.max(axis=1) < 0.1)
+        linear = np.abs(rest).max(axis=1) < 0.5
+        linear &= (np.abs(high - 8).max(axis=1) < 0.5) & (np.abs(low + 8).max(axis=1) < 0.5)
+        names: dict[tuple[bool, bool], Kind] = {(True, False): "sigmoid", (False, True): "linear"}
+        pairs = zip(sigmoid.tolist(), linear.tolist(), strict=True)
+        return tuple(names.get(pair, "other") for pair in pairs)
 
     def heads_of(self, start: int, stop: int | None = None) -> frozenset[str]:
         """Return every head that moves a channel of ``start`` to ``stop`` (exclusive)."""
@@ -89,8 +97,9 @@ def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Chan
     if len(plane) > _MAX_AXIS:
         return None
     touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
+    moves = {head: mask.any(axis=1).tolist() for head, mask in touched.items()}
     heads = [
-        frozenset(head for head, mask in touched.items() if mask[channel].any())
+        frozenset(head for head, does in moves.items() if does[channel])
         for channel in range(len(plane))
     ]
     columns = {}

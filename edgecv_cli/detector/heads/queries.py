@@ -20,6 +20,7 @@ Applied = Literal["none", "sigmoid", "softmax"]
 _NEAR = 0.1  # references of up to 0.99 shift what a sigmoid ends at
 _EVEN = 0.02
 _MOST = 5000  # queries: hundreds in every published model
+_MOST_CHANNELS = 1004  # a box and a thousand classes; longer rows are candidates
 _GROWTH = 4.0  # log of how a reparametrised side grows with its layer at +8; SSD's reach 1.6
 
 
@@ -75,7 +76,7 @@ def find_queries(facts: GraphFacts) -> Iterator[Queries]:
     rows = {
         name: seen
         for name, shape in shapes_of(facts).items()
-        if len(shape) == 3 and 1 <= (shape[1] or 0) <= _MOST
+        if len(shape) == 3 and 1 <= (shape[1] or 0) <= _MOST and (shape[2] or 0) <= _MOST_CHANNELS
         for seen in [channels_of(facts.tail, name, "b,n,c")]
         if seen is not None
     }
@@ -94,9 +95,11 @@ def _read(
 ) -> Iterator[Queries]:
     assert facts.input_size is not None
     head = _class_head(facts, logits)
+    if head is None:
+        return
     box = query_boxes(seen.rest[:4], seen.high[:4], seen.low[:4], facts.input_size)
     applied = applied_to(logits)
-    if head is None or box is None or applied is None:
+    if box is None or applied is None:
         return
     assert facts.tail is not None
     bias = facts.tail.bias.get(head)
