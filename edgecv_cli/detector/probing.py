@@ -97,7 +97,7 @@ def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Chan
     if len(plane) > _MAX_AXIS:
         return None
     touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
-    moves = {head: mask.any(axis=1).tolist() for head, mask in touched.items()}
+    moves: dict[str, Array] = {head: mask.any(axis=1) for head, mask in touched.items()}
     heads = [
         frozenset(head for head, does in moves.items() if does[channel])
         for channel in range(len(plane))
