@@ -97,11 +97,11 @@ def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Chan
     if len(plane) > _MAX_AXIS:
         return None
     touched = {head: planes(outputs[name]) for head, outputs in tail.touched.items()}
-    moves: dict[str, Array] = {head: mask.any(axis=1) for head, mask in touched.items()}
-    heads = [
-        frozenset(head for head, does in moves.items() if does[channel])
-        for channel in range(len(plane))
-    ]
+    moves = {head: np.flatnonzero(mask.any(axis=1)) for head, mask in touched.items()}
+    movers: list[set[str]] = [set() for _ in range(len(plane))]
+    for head, channels in moves.items():
+        for channel in channels:
+            movers[channel].add(head)
     columns = {}
     for head, mask in touched.items():
         moved = np.flatnonzero(mask.any(axis=0))
@@ -111,7 +111,7 @@ def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Chan
         rest=plane,
         high=planes(tail.high[name]).astype(np.float64),
         low=planes(tail.low[name]).astype(np.float64),
-        heads=tuple(heads),
+        heads=tuple(frozenset(names) for names in movers),
         columns=columns,
     )
 
