@@ -57,7 +57,7 @@ def build_blocks(spec: DetectorSpec, outputs: Sequence[TensorSpec]) -> list[Bloc
     return [
         block
         for stride, tensors in groups.items()
-        for block in _group(spec, stride, [(tensor, _output(tensor, named)) for tensor in tensors])
+        for block in _group(spec, stride, [(one, output_of(one, named)) for one in tensors])
     ]
 
 
@@ -90,7 +90,12 @@ def _group(
     ]
 
 
-def _output(tensor: OutputTensor, outputs: Mapping[str, TensorSpec]) -> TensorSpec:
+def output_of(tensor: OutputTensor, outputs: Mapping[str, TensorSpec]) -> TensorSpec:
+    """Return the output that the spec names.
+
+    Raises:
+        ModelError: the model has none of that name.
+    """
     found = outputs.get(tensor.name)
     if found is None:
         raise ModelError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,12 @@ class Channels:
         return frozenset().union(*self.heads[start:stop])
 
 
+# every head looks at the same few layouts of the same outputs
+_LAID_OUT: WeakKeyDictionary[TailProbe, dict[tuple[str, str, int], Channels | None]] = (
+    WeakKeyDictionary()
+)
+
+
 def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Channels | None:
     """Lay one output out by channel, the first image's; None if its shape does not fit ``axes``.
 
@@ -80,6 +87,14 @@ def channels_of(tail: TailProbe, name: str, axes: str, anchors: int = 1) -> Chan
             candidates of one anchor follow those of another where anchors have an axis.
         anchors: how many anchors share an axis with something else.
     """
+    known = _LAID_OUT.setdefault(tail, {})
+    key = (name, axes, anchors)
+    if key not in known:
+        known[key] = _laid_out(tail, name, axes, anchors)
+    return known[key]
+
+
+def _laid_out(tail: TailProbe, name: str, axes: str, anchors: int) -> Channels | None:
     rest = tail.rest[name]
     if not rest.size or rest.size > _MAX_ELEMENTS:
         return None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.blocks import output_of
 from edgecv_cli.detector.candidates import best, corners, detections
 from edgecv_cli.detector.spec import DetectorSpec, OutputTensor, Role
 
@@ -109,13 +110,7 @@ class SelectionDecoder:
 
 
 def _check(tensor: OutputTensor, outputs: Mapping[str, TensorSpec]) -> None:
-    found = outputs.get(tensor.name)
-    if found is None:
-        raise ModelError(
-            f"the detector spec reads output '{tensor.name}', but the model has: "
-            f"{', '.join(outputs)}",
-            remedy="correct `outputs` in --spec, or drop the spec to have the model recognised",
-        )
+    found = output_of(tensor, outputs)
     axes = tensor.axes.split(",")
     wanted = sum(_WIDTHS.get(role, 1) for role in tensor.holds)
     if not set(axes) <= {"b", "n", "c"} or len(axes) != len(found.shape):

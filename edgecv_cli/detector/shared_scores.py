@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgecv_cli.core.boxes import Detections, FloatArray
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.detector.blocks import output_of
 from edgecv_cli.detector.boxcode import Places, decode_boxes
 from edgecv_cli.detector.candidates import activate, best, choose, detections, raw_threshold
 from edgecv_cli.detector.grid import cell_count, grid
@@ -142,13 +143,7 @@ def _stride(
 def _check(
     tensor: OutputTensor, outputs: Mapping[str, TensorSpec], channels: int, cells: int
 ) -> None:
-    output = outputs.get(tensor.name)
-    if output is None:
-        raise ModelError(
-            f"the detector spec reads output '{tensor.name}', but the model has: "
-            f"{', '.join(outputs)}",
-            remedy="correct `outputs` in --spec, or drop the spec to have the model recognised",
-        )
+    output = output_of(tensor, outputs)
     try:
         # an open axis is taken as 0, which no network has: it is told from the known ones
         sizes = axis_sizes([size or 0 for size in output.shape], tensor.axes)

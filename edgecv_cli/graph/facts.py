@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecv_cli.core.tensors import TensorSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TailProbe:
     """How the decode tail answers when the network's last layers say given things.
 
