@@ -7,9 +7,9 @@ was measured on one machine gives the same bytes on any other.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgecv_cli.core.errors import ConfigError
 
@@ -21,22 +21,56 @@ class _Data(BaseModel):
 
 
 class GridPlan(_Data):
-    """uint8 grid of one activation tensor: real = scale * (q - zero_point)."""
+    """Integer grid of one activation tensor: real = scale * (q - zero_point).
+
+    Attributes:
+        bits: width of the integer.
+        signed: int8 or int16 rather than uint8 or uint16.
+    """
 
     scale: float = Field(ge=1e-12, le=1e30)
-    zero_point: int = Field(ge=0, le=255)
+    zero_point: int
+    bits: Literal[8, 16] = 8
+    signed: bool = False
+
+    @model_validator(mode="after")
+    def _zero_is_on_the_grid(self) -> Self:
+        low = -(2 ** (self.bits - 1)) if self.signed else 0
+        if not low <= self.zero_point < low + 2**self.bits:
+            raise ValueError(f"zero point {self.zero_point} does not fit its integers")
+        return self
 
 
 class LayerPlan(_Data):
     """How one layer's weights are stored.
 
+    A layer that is not among the plan's ``nodes`` keeps its float arithmetic and only its
+    weights are stored as integers (weight-only).
+
     Attributes:
-        bits: 8 (-127..127), or 7 (-63..63) where 16-bit sums of the target saturate.
+        bits: 8 (-127..127), 7 (-63..63) where 16-bit sums of the target saturate, or 4 (-7..7).
         bias_shift: added to the float bias, per output channel, before it is stored.
+        rounding: base64 of one bit a weight, in storage order, most significant bit first
+            (``numpy.packbits``): 1 where weight / scale is rounded up, 0 where down. None rounds
+            to nearest.
     """
 
-    bits: Literal[7, 8]
+    bits: Literal[4, 7, 8]
     bias_shift: tuple[float, ...] | None = None
+    rounding: str | None = None
+
+
+class EqualisePlan(_Data):
+    """Cross-layer equalisation of one pair of layers (Nagel et al. 2019, section 4.1).
+
+    Attributes:
+        producer: layer whose output channel c is divided by ``factors[c]``, bias too.
+        consumer: layer whose weights on input channel c are multiplied by ``factors[c]``.
+    """
+
+    producer: str
+    consumer: str
+    factors: tuple[float, ...]
 
 
 class QuantizePlan(_Data):
@@ -45,7 +79,11 @@ class QuantizePlan(_Data):
     Attributes:
         source: content digest of the float model that it was made for.
         input_size: [height, width] that a dynamic graph was fixed to.
+        precision: what the saved model is, as ``--precision`` names it.
         nodes: integer nodes by first output, layers among them, in graph order.
+        equalise: pairs that are equalised in the float graph, in order, before anything else.
+        bias: how an integer layer's bias is stored; TensorRT takes it as float only.
+        kept_fp32: with precision fp16, the nodes that stay float32, by first output.
         dropped: Relu and Clip nodes whose effect the grid of their output implies.
         grids: activation tensor -> grid.
         layers: integer layer -> how its weights are stored.
@@ -53,8 +91,9 @@ class QuantizePlan(_Data):
     """
 
     kind: Literal["edgecv.quantize-plan"] = "edgecv.quantize-plan"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     source: str
+    precision: Literal["int8", "int8-int16", "int8-weights", "int4-weights", "fp16"] = "int8"
     target: str
     placement: str
     estimator: str
@@ -62,6 +101,9 @@ class QuantizePlan(_Data):
     input_size: tuple[int, int] | None = None
     nodes: tuple[str, ...]
     dropped: tuple[str, ...] = ()
+    equalise: tuple[EqualisePlan, ...] = ()
+    bias: Literal["int32", "float"] = "int32"
+    kept_fp32: tuple[str, ...] = ()
     grids: dict[str, GridPlan]
     layers: dict[str, LayerPlan]
     reasons: dict[str, str] = Field(default_factory=dict)
