@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 
 from edgecv_cli.config.base import OutputPath
 
-Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86"]
+Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86", "cpu-arm", "tensorrt", "openvino", "generic"]
 Prefer = Literal["accuracy", "balanced", "speed"]
 
 ENGINES = ("onnxruntime",)

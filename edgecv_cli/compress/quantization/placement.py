@@ -8,11 +8,23 @@
 The decode tail is always float: it puts boxes (0..640) and scores (0..1) into one tensor, and
 one scale over both rounds every score to zero. Around depthwise layers one scale per tensor
 serves channels of very different range, which is where small nets lose their accuracy.
+
+What lies between the integer layers is the glue. Engines differ in what they make of it:
+
+``ops``       every op between integer layers that has an 8-bit kernel runs in integers too:
+              for ONNX Runtime, where each step to float and back costs time
+``inputs``    only the inputs of the layers are on a grid: for OpenVINO, which fuses what follows
+              a layer into it
+``residual``  the same, and the other operand of an Add that takes a layer's output: for
+              TensorRT, whose layer then adds it in one kernel
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal
 
 from edgecv_cli.graph.topology import Layer, Topology
 
@@ -24,6 +36,8 @@ PLACEMENTS = (
     "last-depthwise-float",
     "last2-depthwise-float",
 )
+Glue = Literal["ops", "inputs", "residual"]
+_NO_FLOATS: Mapping[str, str] = {}
 
 # ONNX Runtime has 8-bit kernels, or drops the pair around them, for these.
 _ELEMENTWISE = frozenset({"Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip"})
@@ -46,24 +60,42 @@ class Placement:
     reasons: dict[str, str]
 
 
-def place(topology: Topology, placement: str) -> Placement:
-    """Choose the integer nodes of a normalised graph for a named placement."""
+def place(
+    topology: Topology,
+    placement: str,
+    *,
+    glue: Glue = "ops",
+    floats: Mapping[str, str] = _NO_FLOATS,
+    keep: AbstractSet[str] = frozenset(),
+) -> Placement:
+    """Choose the integer nodes of a normalised graph for a named placement.
+
+    Args:
+        topology: the graph.
+        placement: one of ``PLACEMENTS``.
+        glue: what runs in integers between the layers.
+        floats: layers that stay float besides those of the placement -> why.
+        keep: other nodes that stay float.
+    """
     reasons = _reasons(topology, placement)
+    for name, reason in floats.items():
+        reasons.setdefault(name, reason)
     barred = _around_depthwise(topology) if "depthwise" in placement else frozenset()
     for name in barred & set(topology.layers):
         reasons.setdefault(name, "its output feeds a depthwise layer")
     layers = {name for name in topology.layers if name not in reasons}
-    glue = _connected_glue(topology, layers, barred)
-    chosen = layers | glue
+    chosen = layers | _glue(topology, layers, barred | keep, glue)
     nodes = tuple(name for name in topology.nodes if name in chosen)
     return Placement(nodes, dict(sorted(reasons.items())))
 
 
-def distinct_placements(topology: Topology) -> list[str]:
+def distinct_placements(
+    topology: Topology, *, glue: Glue = "ops", floats: Mapping[str, str] = _NO_FLOATS
+) -> list[str]:
     """Return the placements that differ from each other on this graph, fewest floats first."""
     seen: dict[tuple[str, ...], str] = {}
     for name in PLACEMENTS:
-        nodes = place(topology, name).nodes
+        nodes = place(topology, name, glue=glue, floats=floats).nodes
         if any(node in topology.layers for node in nodes):
             seen.setdefault(nodes, name)
     return list(seen.values())
@@ -134,7 +166,31 @@ def _around_depthwise(topology: Topology) -> frozenset[str]:
     return frozenset(barred)
 
 
-def _connected_glue(topology: Topology, layers: set[str], barred: frozenset[str]) -> frozenset[str]:
+def _glue(
+    topology: Topology, layers: set[str], barred: AbstractSet[str], policy: Glue
+) -> frozenset[str]:
+    if policy == "inputs":
+        return frozenset()
+    connected = _connected_glue(topology, layers, barred)
+    if policy == "ops":
+        return connected
+    return frozenset(name for name in connected if _adds_to_layer(topology, name, layers))
+
+
+def _adds_to_layer(topology: Topology, name: str, layers: set[str]) -> bool:
+    """Return whether a node adds a computed tensor to what an integer layer alone hands it."""
+    operands = topology.activations(name)
+    if topology.nodes[name].op_type != "Add" or len(operands) != 2:
+        return False
+    return any(
+        topology.producer.get(tensor) in layers and topology.consumers[tensor] == [name]
+        for tensor in operands
+    )
+
+
+def _connected_glue(
+    topology: Topology, layers: set[str], barred: AbstractSet[str]
+) -> frozenset[str]:
     """Return the nodes between integer layers that should run in integers too.
 
     A node joins if at least half of what it reads is made by integer nodes (otherwise it would
