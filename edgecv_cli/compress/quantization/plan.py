@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgecv_cli.core.errors import ConfigError
 
 _MAX_BYTES = 64 * 1024**2
+PlanPrecision = Literal[
+    "int8", "int8-int16", "int8-weights", "int4-weights", "int8-dynamic", "fp16", "fp32"
+]
+"""What a plan makes; ``fp32`` is the normalised float graph."""
 
 
 class _Data(BaseModel):
@@ -88,12 +92,13 @@ class QuantizePlan(_Data):
         grids: activation tensor -> grid.
         layers: integer layer -> how its weights are stored.
         reasons: float layer -> why it is float.
+        score_threshold: what keeps the original's operating point; None leaves it as it is.
     """
 
     kind: Literal["edgecv.quantize-plan"] = "edgecv.quantize-plan"
     version: Literal[1, 2] = 2
     source: str
-    precision: Literal["int8", "int8-int16", "int8-weights", "int4-weights", "fp16"] = "int8"
+    precision: PlanPrecision = "int8"
     target: str
     placement: str
     estimator: str
@@ -107,6 +112,7 @@ class QuantizePlan(_Data):
     grids: dict[str, GridPlan]
     layers: dict[str, LayerPlan]
     reasons: dict[str, str] = Field(default_factory=dict)
+    score_threshold: float | None = Field(None, gt=0, lt=1)
 
     def dumps(self) -> str:
         """Return the plan as readable JSON."""
