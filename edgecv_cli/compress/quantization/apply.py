@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.rounding import decode_mask
 from edgecv_cli.compress.quantization.weights import quantize_weights
 from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.graph.io import content_digest
@@ -69,7 +70,8 @@ def store_layer(
     """Round one layer's weights and shift its bias as planned.
 
     Raises:
-        ConfigError: the plan shifts another number of channels than the layer has.
+        ConfigError: the plan shifts another number of channels, or rounds another number of
+            weights, than the layer has.
     """
     weight = topology.constants.value(layer.weight)
     assert weight is not None
@@ -86,8 +88,14 @@ def store_layer(
                 remedy="quantize anew with this version of edgecv",
             )
         bias = shift if bias is None else (bias + shift).astype(np.float32)
+    rounding = None if plan.rounding is None else decode_mask(plan.rounding, weight.shape)
     return quantize_weights(
-        weight.astype(np.float32), bias, axis=axis, bits=plan.bits, input_scale=input_scale
+        weight.astype(np.float32),
+        bias,
+        axis=axis,
+        bits=plan.bits,
+        input_scale=input_scale,
+        rounding=rounding,
     )
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.graph.qdq import LayerWeights
 
-_LIMITS = {8: 127, 7: 63}
+_LIMITS = {8: 127, 7: 63, 4: 7}
 _INT32_ROOM = 2.0**30
 # A dead channel's weights can be denormal; float32 would round a smaller scale, or its product
 # with the input's, to zero.
@@ -21,6 +21,7 @@ def quantize_weights(
     axis: int,
     bits: int,
     input_scale: float,
+    rounding: NDArray[np.bool_] | None = None,
 ) -> LayerWeights:
     """Round weights to symmetric integers, one scale per output channel.
 
@@ -29,9 +30,11 @@ def quantize_weights(
             are all below 1e-23 is stored as zeros.
         bias: float32 [output channels], or None.
         bits: 8 for -127..127; 7 for -63..63, so that u8 x s8 pairs fit into 16 bits
-            (255 * 63 * 2 = 32130 <= 32767) on x86 without VNNI.
+            (255 * 63 * 2 = 32130 <= 32767) on x86 without VNNI; 4 for -7..7.
         input_scale: scale of the layer's input; a channel whose bias would leave int32 at
             input_scale x weight scale gets a coarser weight scale.
+        rounding: as ``weight``: whether weight / scale is rounded up rather than down; None
+            rounds to nearest.
     """
     limit = _LIMITS[bits]
     moved = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
@@ -41,7 +44,10 @@ def quantize_weights(
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / input_scale / _INT32_ROOM)
     scales = np.where(scales > _SMALLEST_SCALE, scales, 1.0 / limit).astype(np.float32)
     steps = scales.astype(np.float64)[:, None]
-    integers = np.clip(np.rint(flat / steps), -limit, limit).astype(np.int8)
+    integers = np.rint(flat / steps)
+    if rounding is not None:
+        integers = np.floor(flat / steps) + np.moveaxis(rounding, axis, 0).reshape(flat.shape)
+    integers = np.clip(integers, -limit, limit).astype(np.int8)
     shaped = np.moveaxis(integers.reshape(moved.shape), 0, axis)
     return LayerWeights(np.ascontiguousarray(shaped), scales, axis, bias)
 
