@@ -103,13 +103,16 @@ def open_predictor(
     engine: str = "onnxruntime",
     threads: int | None = None,
     profile: Profile | None = None,
+    exact: bool = False,
 ) -> Predictor:
     """Load a detector with an engine; the profile defaults to the artifact's own thresholds.
+
+    ``exact`` runs quantize and dequantize as they are written, without integer kernels.
 
     Raises:
         EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
     """
-    runner = open_runner(artifact, engine, threads)
+    runner = open_runner(artifact, engine, threads, exact=exact)
     try:
         return Predictor(runner, spec, profile or detection_profile(spec))
     except EdgeCVError:

@@ -74,13 +74,17 @@ def look(
     engine: str,
     threads: int | None,
     name: str,
+    exact: bool = False,
 ) -> Found:
     """Load an artifact, run it once over the images, and close it.
+
+    ``exact`` runs quantize and dequantize as they are written, without integer kernels: what
+    the file finds on the machine that it was made for, whatever this one has.
 
     Raises:
         EdgeCVError: as :func:`open_predictor` and :func:`predict_profiles`.
     """
-    predictor = open_predictor(artifact, spec, engine=engine, threads=threads)
+    predictor = open_predictor(artifact, spec, engine=engine, threads=threads, exact=exact)
     profiles = (detection_profile(spec), EVALUATION)
     try:
         return Found(*predict_profiles(predictor, paths, profiles, context, name=name))

@@ -16,16 +16,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to open a model: device after the colon of ``--engine``, threads, spinning."""
+    """How to open a model.
+
+    Attributes:
+        device: what stands after the first colon of ``--engine``; None is the engine's own.
+        precision: what float layers run in, after the second colon; None is as the file says.
+        threads: threads that the engine may use; None is one per usable core.
+        spinning: whether threads burn time while they wait, which is faster when alone.
+        exact: run quantize and dequantize as they are written, in float with 32-bit sums, and
+            never an integer kernel: what a file means, on any machine.
+    """
 
     device: str | None = None
+    precision: str | None = None
     threads: int | None = None
     spinning: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What really runs, as observed after loading: never the requested value."""
+    """What really runs, as observed after loading: never the requested value.
+
+    ``precision`` says in words what the layers work in, or ``unknown`` where the engine does
+    not show it.
+    """
 
     engine: str
     version: str

@@ -52,13 +52,20 @@ class OnnxRuntimeEngine:
         """Load a model on the CPU.
 
         Raises:
-            EngineError: the device is not offered, or ONNX Runtime refuses the model.
+            EngineError: the device is not offered, a precision is asked for, or ONNX Runtime
+                refuses the model.
         """
         device = (options.device or "cpu").lower()
         if device not in _PROVIDERS:
             raise EngineError(
                 f"engine onnxruntime offers no device '{device}' here",
                 remedy="use --engine onnxruntime:cpu",
+            )
+        if options.precision:
+            raise EngineError(
+                f"engine onnxruntime offers no precision '{options.precision}': the file's own "
+                "types decide",
+                remedy=f"use --engine onnxruntime:{device}",
             )
         return OnnxRuntimeRunner(artifact, device, options)
 
@@ -76,6 +83,8 @@ class OnnxRuntimeRunner:
         settings.add_session_config_entry(
             "session.intra_op.allow_spinning", "1" if options.spinning else "0"
         )
+        if options.exact:
+            settings.add_session_config_entry("session.disable_quant_qdq", "1")
         source: str | bytes = str(artifact.path)
         try:
             self._session: Any = ort.InferenceSession(

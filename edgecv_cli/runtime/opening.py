@@ -1,4 +1,4 @@
-"""From ``--engine NAME[:DEVICE]`` and a model file to a runner."""
+"""From ``--engine NAME[:DEVICE[:PRECISION]]`` and a model file to a runner."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import MissingDependencyError, UsageError
 from edgecv_cli.runtime.base import Engine, EngineOptions, Runner
 from edgecv_cli.runtime.onnxruntime import OnnxRuntimeEngine
+from edgecv_cli.runtime.openvino import OpenVinoEngine
 
-ENGINES: tuple[Engine, ...] = (OnnxRuntimeEngine(),)
+ENGINES: tuple[Engine, ...] = (OnnxRuntimeEngine(), OpenVinoEngine())
 
 
 def open_runner(
-    artifact: Artifact, engine: str = "onnxruntime", threads: int | None = None
+    artifact: Artifact,
+    engine: str = "onnxruntime",
+    threads: int | None = None,
+    *,
+    exact: bool = False,
 ) -> Runner:
     """Load a model with an engine.
 
     Args:
         artifact: the model file.
-        engine: engine name, with an optional device after a colon.
+        engine: engine name, with an optional device after a colon, and after another the
+            precision that float layers run in: ``openvino:cpu:bf16``, ``openvino::bf16``.
         threads: threads that the engine may use; None is one per usable core.
+        exact: run quantize and dequantize as they are written, without integer kernels.
 
     Raises:
         UsageError: no engine of that name, or it does not read this format.
         MissingDependencyError: the engine is not installed.
-        EngineError: the engine refuses the model or offers no such device.
+        EngineError: the engine refuses the model, or offers no such device or precision.
     """
-    name, _, device = engine.partition(":")
+    name, _, rest = engine.partition(":")
+    device, _, precision = rest.partition(":")
     chosen = find_engine(name)
     if artifact.format not in chosen.formats:
         raise UsageError(
@@ -37,7 +45,12 @@ def open_runner(
         raise MissingDependencyError(
             f"engine {name} is not installed", remedy=availability.remedy or "install it"
         )
-    return chosen.open(artifact, EngineOptions(device=device or None, threads=threads))
+    return chosen.open(
+        artifact,
+        EngineOptions(
+            device=device or None, precision=precision or None, threads=threads, exact=exact
+        ),
+    )
 
 
 def find_engine(name: str) -> Engine:

@@ -1,0 +1,88 @@
+"""OpenVINO behind the port: the contract, precisions, and what it says of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+
+import models
+import numpy as np
+import pytest
+from runner_contract import RunnerContract
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.errors import EngineError, MissingDependencyError
+from edgecv_cli.runtime.opening import open_runner
+
+HERE = importlib.util.find_spec("openvino") is not None
+needs_openvino = pytest.mark.skipif(
+    not HERE, reason="the package openvino is not installed: pip install -e '.[openvino]'"
+)
+
+
+def saved(model, folder):
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return Artifact.open(path)
+
+
+@needs_openvino
+class TestOpenVino(RunnerContract):
+    engine = "openvino"
+
+    def test_its_device_and_precision_may_be_named(self, tmp_path):
+        runner = open_runner(self.artifact(models.ssd(), tmp_path), "openvino:CPU:F32")
+
+        assert runner.execution.device == "cpu"
+        assert runner.execution.provider == "CPU"
+
+    def test_it_says_what_its_layers_work_in(self, runner):
+        counted, _, total = runner.execution.precision.partition(" of ")
+
+        assert counted.startswith("f32 ")
+        assert total.endswith(" layers")
+
+    def test_a_precision_that_the_device_lacks_is_an_error_with_what_it_has(self, tmp_path):
+        with pytest.raises(EngineError, match="no precision 'int3'") as caught:
+            open_runner(self.artifact(models.ssd(), tmp_path), "openvino::int3")
+
+        assert "openvino:cpu:f32" in caught.value.remedy
+
+    @pytest.mark.parametrize("device", ["auto", "MULTI:CPU", "hetero"])
+    def test_a_device_that_would_choose_for_itself_is_refused(self, tmp_path, device):
+        with pytest.raises(EngineError):
+            open_runner(self.artifact(models.ssd(), tmp_path), f"openvino:{device}")
+
+    def test_outputs_of_one_run_outlive_the_next(self, runner):
+        first = runner.infer({"images": self.image(1)})
+        kept = {name: value.copy() for name, value in first.items()}
+        runner.infer({"images": self.image(2)})
+
+        for name, value in kept.items():
+            np.testing.assert_array_equal(first[name], value)
+
+    def test_an_input_that_is_not_contiguous_is_read_as_it_stands(self, runner):
+        x = self.image(4)
+        turned = np.asfortranarray(x)
+
+        for name, value in runner.infer({"images": x}).items():
+            np.testing.assert_array_equal(runner.infer({"images": turned})[name], value)
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+
+    with pytest.raises(MissingDependencyError) as caught:
+        open_runner(saved(models.ssd(), tmp_path), "openvino")
+
+    assert "pip install openvino" in caught.value.remedy
+
+
+def test_only_engines_with_precisions_take_one(tmp_path):
+    with pytest.raises(EngineError, match="no precision 'bf16'") as caught:
+        open_runner(saved(models.ssd(), tmp_path), "onnxruntime:cpu:bf16")
+
+    assert "onnxruntime:cpu" in caught.value.remedy
