@@ -18,8 +18,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgecv_cli.core.errors import ModelError
-from edgecv_cli.graph.inspect import opset_of
 from edgecv_cli.graph.io import read_metadata
+from edgecv_cli.graph.opset import at_least
 from edgecv_cli.graph.shapes import fixed, image_input, infer_shapes, value_shape
 from edgecv_cli.graph.widen import holds_half, widened
 
@@ -42,9 +42,7 @@ def normalise(
     concrete = fixed(widened(model) if holds_half(model) else model, input_size)
     _require_static(concrete)
     infer_shapes(concrete)  # refuses sizes that folding constants would allocate
-    if opset_of(concrete) < MIN_OPSET:
-        concrete = _convert(concrete)
-    simplified = _simplify(_lift(concrete))
+    simplified = _simplify(_lift(at_least(concrete, MIN_OPSET)))
     joined = _drop_dead(_join_slices(simplified))
     joined.ir_version = max(_MIN_IR, model.ir_version)
     del joined.metadata_props[:]
@@ -62,18 +60,6 @@ def _require_static(model: onnx.ModelProto) -> None:
         )
     if None in shape:
         raise ModelError("the model's image size is open", remedy="give --input-size HxW")
-
-
-def _convert(model: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, MIN_OPSET)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"operator set {opset_of(model)} can't be converted to {MIN_OPSET}: {reason}",
-            remedy="export it with opset 13 or later",
-        ) from error
-    return converted
 
 
 def _lift(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,56 +3,34 @@
 A node that shall run in integers has every activation operand behind a DequantizeLinear and
 every output before a QuantizeLinear; an engine fuses such a unit into one integer kernel.
 A tensor made by a float node is quantized on a side branch that only integer nodes read, so
-that its float readers keep full precision.
+that its float readers keep full precision. A layer with stored integers that is no integer node
+gets its weights behind a DequantizeLinear and computes in float.
+
+What is added bears short names, equal constants are stored once, and inferred shapes are left
+out: in small models they would take a tenth of the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from edgecv_cli.graph.grid import Grid, LayerWeights, grid_of
+from edgecv_cli.graph.opset import at_least
 
-@dataclass(frozen=True)
-class Grid:
-    """A per-tensor uint8 grid: real = scale * (q - zero_point), q in 0..255."""
+__all__ = ["Grid", "LayerWeights", "grid_of", "insert_qdq"]
 
-    scale: float
-    zero_point: int
-
-    @property
-    def low(self) -> float:
-        """Smallest value on the grid."""
-        return -self.scale * self.zero_point
-
-    @property
-    def high(self) -> float:
-        """Largest value on the grid."""
-        return self.scale * (255 - self.zero_point)
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """A layer's stored integers.
-
-    Attributes:
-        weight: int8, in the layer's own layout.
-        scales: float32 [output channels].
-        axis: the weight's output channel axis.
-        bias: float32 [output channels], or None; it is stored as int32 at scale
-            input scale x weight scale, as integer kernels add it.
-    """
-
-    weight: NDArray[np.int8]
-    scales: NDArray[np.float32]
-    axis: int
-    bias: NDArray[np.float32] | None
+# QuantizeLinear takes 16 bits, and DequantizeLinear 4 bits and blocks, from here on.
+_WIDE_OPSET = 21
+BiasForm = Literal["int32", "float"]
 
 
 def insert_qdq(
@@ -62,33 +40,49 @@ def insert_qdq(
     grids: Mapping[str, Grid],
     weights: Mapping[str, LayerWeights],
     dropped: AbstractSet[str],
+    bias: BiasForm = "int32",
 ) -> onnx.ModelProto:
     """Return a QDQ copy of a normalised model.
 
     Args:
         model: normalised model; it is not changed.
         nodes: first outputs of the nodes that shall run in integers.
-        grids: grid of each activation tensor that such a node reads or makes.
-        weights: integers of each layer among ``nodes``.
+        grids: grid of each activation tensor that such a node reads or makes; a tensor without
+            one stays float.
+        weights: integers of each layer among ``nodes``, and of those that only store them.
         dropped: first outputs of clamps (Relu, Clip) that the grid of their output implies.
+        bias: how an integer layer's bias is stored.
+
+    Raises:
+        ModelError: 16 or 4 bits need an operator set that the model can't be raised to.
     """
+    if _needs_wide(grids.values(), weights.values()):
+        model = at_least(model, _WIDE_OPSET)
     work = ir.from_proto(model)
     graph = work.graph
     by_name = {node.outputs[0].name or "": node for node in graph}
     writer = _Writer(graph, grids)
     for name, layer in weights.items():
-        writer.store_layer(by_name[name], layer)
+        form = bias if name in nodes else "float"
+        writer.store_layer(by_name[name], layer, form)
     for name in dropped:
         _bypass(graph, by_name.pop(name))
     integer = {id(by_name[name]) for name in nodes if name in by_name}
     for value in [*graph.inputs, *(output for node in list(graph) for output in node.outputs)]:
         writer.quantize(value, integer)
-    for name in nodes:
+    for name in sorted(nodes):
         if name in by_name and name not in weights:
             writer.store_operands(by_name[name])
     passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
     result: onnx.ModelProto = ir.to_proto(passes(work).model)
+    del result.graph.value_info[:]
     return result
+
+
+def _needs_wide(grids: Iterable[Grid], weights: Iterable[LayerWeights]) -> bool:
+    if any(grid.bits > 8 for grid in grids):
+        return True
+    return any(layer.bits < 8 or layer.block is not None for layer in weights)
 
 
 def _bypass(graph: ir.Graph, clamp: ir.Node) -> None:
@@ -107,6 +101,8 @@ class _Writer:
     def __init__(self, graph: ir.Graph, grids: Mapping[str, Grid]) -> None:
         self._graph = graph
         self._grids = grids
+        self._shared: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._counts: dict[str, int] = {}
         made = (output.name for node in graph for output in node.outputs)
         given = (value.name for value in graph.inputs)
         self._taken = {*graph.initializers, *made, *given, *(node.name for node in graph)}
@@ -122,11 +118,9 @@ class _Writer:
         readers = [use for use in uses if at_source or id(use.node) in integer]
         if not readers and not (at_source and value.is_graph_output()):
             return
-        name = value.name or ""
-        scale = self._store(f"{name}_scale", np.asarray(grid.scale, np.float32))
-        zero = self._store(f"{name}_zero_point", np.asarray(grid.zero_point, np.uint8))
-        quantize = self._node("QuantizeLinear", [value, scale, zero], f"{name}_q")
-        restore = self._node("DequantizeLinear", [quantize.outputs[0], scale, zero], f"{name}_dq")
+        parts = self._grid(grid)
+        quantize = self._node("QuantizeLinear", [value, *parts], "q")
+        restore = self._node("DequantizeLinear", [quantize.outputs[0], *parts], "dq")
         restored = restore.outputs[0]
         restored.type, restored.shape = value.type, value.shape
         for use in readers:
@@ -143,28 +137,42 @@ class _Writer:
         name = value.name
         index = next(i for i, output in enumerate(self._graph.outputs) if output is value)
         self._graph.outputs[index] = restored
-        value.name = self._free(f"{name}_raw")
+        value.name = self._free("raw")
         restored.name = name
 
-    def store_layer(self, node: ir.Node, layer: LayerWeights) -> None:
-        """Replace a layer's float weight and bias by dequantized integers."""
-        name = node.outputs[0].name or ""
-        scales = self._store(f"{name}_weight_scale", layer.scales)
-        zeros = self._store(f"{name}_weight_zero_point", np.zeros(layer.scales.shape, np.int8))
-        weight = self._store(f"{name}_weight", layer.weight)
-        self._feed(node, 1, [weight, scales, zeros], layer.axis, f"{name}_weight_dq")
+    def store_layer(self, node: ir.Node, layer: LayerWeights, form: BiasForm) -> None:
+        """Replace a layer's float weight by dequantized integers, and its bias in its form."""
+        scales = self._store("s", layer.scales)
+        if layer.bits == 8:
+            weight = self._store("w", layer.weight)
+            zeros = self._store("z", np.zeros(layer.scales.shape, np.int8))
+        else:
+            weight = self._store("w", layer.weight.astype(ml_dtypes.int4))
+            zeros = self._store("z", np.zeros(layer.scales.shape, ml_dtypes.int4))
+        attributes = {"axis": layer.axis}
+        if layer.block is not None:
+            attributes["block_size"] = layer.block
+        self._feed(node, 1, [weight, scales, zeros], attributes)
         if layer.bias is None:
             return
+        if form == "float":
+            self._put(node, 2, self._store("b", np.asarray(layer.bias, np.float32)))
+        else:
+            self._store_bias(node, layer, layer.bias)
+
+    def _store_bias(self, node: ir.Node, layer: LayerWeights, bias: NDArray[np.float32]) -> None:
         data = node.inputs[0]
         assert data is not None
         unit = (self._grids[data.name or ""].scale * layer.scales.astype(np.float64)).astype(
             np.float32
         )
-        integers = np.rint(layer.bias.astype(np.float64) / unit.astype(np.float64))
-        bias = self._store(f"{name}_bias", integers.astype(np.int32))
-        step = self._store(f"{name}_bias_scale", unit)
-        zero = self._store(f"{name}_bias_zero_point", np.zeros(unit.shape, np.int32))
-        self._feed(node, 2, [bias, step, zero], 0, f"{name}_bias_dq")
+        integers = np.rint(bias.astype(np.float64) / unit.astype(np.float64))
+        parts = [
+            self._store("b", integers.astype(np.int32)),
+            self._store("s", unit),
+            self._store("z", np.zeros(unit.shape, np.int32)),
+        ]
+        self._feed(node, 2, parts, {"axis": 0})
 
     def store_operands(self, node: ir.Node) -> None:
         """Put the stored float operands of an integer elementwise node on a grid of their own."""
@@ -174,64 +182,68 @@ class _Writer:
             if value is None or value.const_value is None:
                 continue
             array = np.asarray(value.const_value.numpy(), np.float32)
-            grid = grid_of(float(array.min()), float(array.max()))
-            name = f"{node.outputs[0].name}_operand{index}"
-            integers = np.clip(np.rint(array / grid.scale) + grid.zero_point, 0, 255)
-            parts = [
-                self._store(name, integers.astype(np.uint8)),
-                self._store(f"{name}_scale", np.asarray(grid.scale, np.float32)),
-                self._store(f"{name}_zero_point", np.asarray(grid.zero_point, np.uint8)),
-            ]
-            self._feed(node, index, parts, None, f"{name}_dq")
+            grid = self._operand_grid(array)
+            integers = np.rint(array / grid.scale) + grid.zero_point
+            stored = np.clip(integers, grid.first, grid.last).astype(grid.dtype)
+            self._feed(node, index, [self._store("w", stored), *self._grid(grid)], {})
+
+    def _operand_grid(self, array: NDArray[np.float32]) -> Grid:
+        """Return a grid over an array's values, of the kind that the activations have."""
+        kind = next(iter(self._grids.values()))
+        symmetric = all(grid.signed and grid.zero_point == 0 for grid in self._grids.values())
+        return grid_of(
+            float(array.min()),
+            float(array.max()),
+            bits=kind.bits,
+            signed=kind.signed,
+            symmetric=symmetric,
+        )
+
+    def _grid(self, grid: Grid) -> list[ir.Value]:
+        scale = self._store("s", np.asarray(grid.scale, np.float32))
+        return [scale, self._store("z", np.asarray(grid.zero_point, grid.dtype))]
 
     def _feed(
-        self, node: ir.Node, index: int, parts: list[ir.Value], axis: int | None, name: str
+        self, node: ir.Node, index: int, parts: list[ir.Value], attributes: Mapping[str, int]
     ) -> None:
-        attributes = {} if axis is None else {"axis": axis}
-        restore = self._node("DequantizeLinear", parts, name, attributes)
+        restore = self._node("DequantizeLinear", parts, "dq", attributes)
         self._graph.insert_before(node, restore)
-        if index < len(node.inputs):
-            node.replace_input_with(index, restore.outputs[0])
-        else:
-            node.resize_inputs(index + 1)
-            node.replace_input_with(index, restore.outputs[0])
+        self._put(node, index, restore.outputs[0])
 
-    def _store(self, wanted: str, array: NDArray[np.generic]) -> ir.Value:
-        name = self._free(wanted)
+    def _put(self, node: ir.Node, index: int, value: ir.Value) -> None:
+        if index >= len(node.inputs):
+            node.resize_inputs(index + 1)
+        node.replace_input_with(index, value)
+
+    def _store(self, letter: str, array: NDArray[Any]) -> ir.Value:
+        """Return the initializer of these values: one for all that are equal."""
+        key = str(array.dtype), array.shape, array.tobytes()
+        known = self._shared.get(key)
+        if known is not None:
+            return known
+        name = self._free(letter)
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         self._graph.register_initializer(value)
+        self._shared[key] = value
         return value
 
     def _node(
         self,
         kind: str,
         inputs: list[ir.Value],
-        wanted: str,
+        letter: str,
         attributes: Mapping[str, int] | None = None,
     ) -> ir.Node:
         """Make a node that bears the name of its output."""
-        node = ir.node(kind, inputs, attributes, name=self._free(wanted))
+        node = ir.node(kind, inputs, attributes, name=self._free(letter))
         node.outputs[0].name = node.name
         return node
 
-    def _free(self, wanted: str) -> str:
-        """Return a name that no tensor or node has: as wanted, or with a number."""
-        name, number = wanted, 1
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._taken.add(name)
-        return name
-
-
-def grid_of(low: float, high: float) -> Grid:
-    """Return the uint8 grid that covers [low, high] and holds 0 exactly.
-
-    Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference": zero must be representable, for padding.
-    """
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / 255.0, 1e-9)
-    scale = float(np.float32(scale))
-    zero = int(np.clip(np.rint(-low / scale), 0, 255))
-    return Grid(scale, zero)
+    def _free(self, prefix: str) -> str:
+        """Return a name that no tensor or node has: the prefix with the next free number."""
+        while True:
+            self._counts[prefix] = self._counts.get(prefix, 0) + 1
+            name = f"{prefix}{self._counts[prefix]}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return name

@@ -277,7 +277,7 @@ def test_stored_operands_of_an_elementwise_node_are_quantized_too(kind):
     assert set(node.input) <= restored
 
 
-@pytest.mark.parametrize("taken", ["x_scale", "c_weight", "c_weight_dq", "x_q", "c_bias", "c_raw"])
+@pytest.mark.parametrize("taken", ["s1", "w1", "dq1", "q1", "b1", "z1"])
 def test_names_that_the_model_uses_already_are_left_to_it(taken):
     stored = layer(np.random.default_rng(0), 2, 2, 1, bias=True)
     factor = np.asarray([[[[2.0]], [[3.0]]]], np.float32)
