@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -36,13 +37,29 @@ Placement = Literal[
     "last2-depthwise-float",
 ]
 
+Precision = Literal[
+    "int8",
+    "auto",
+    "mixed",
+    "fp32",
+    "fp16",
+    "int8-int16",
+    "int8-weights",
+    "int4-weights",
+    "int8-dynamic",
+]
+
 DEFAULT_DROP = MaxDrop(3.0, "%")
 DEFAULT_AGREEMENT = 0.90
+DEFAULT_INT8_SHARE = 0.6
 
 
 def _on_or_off(value: Any) -> Any:
     """Take YAML's ``on`` and ``off``, which it reads as truth values, as they were written."""
     return ("off", "on")[value] if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)]
 
 
 class QuantizeConfig(CommonConfig):
@@ -51,8 +68,8 @@ class QuantizeConfig(CommonConfig):
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
         description="Detector to quantize (.onnx)."
     )
-    output: Annotated[OutputPath, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
-        description="Where the quantized detector is saved."
+    output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
+        None, description="Where the quantized detector is saved. Required, but for --sensitivity."
     )
     calibration: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
         None,
@@ -74,13 +91,22 @@ class QuantizeConfig(CommonConfig):
     report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
         None, description="Write what was measured as one HTML file, even if a gate refuses."
     )
+    sensitivity: bool = Field(
+        False, description="Only say which layers cost how much accuracy in int8; saves no model."
+    )
+    requantize: bool = Field(
+        False, description="Take a model that is quantized already: back to float first."
+    )
     force: bool = Field(False, description="Overwrite an existing output.")
+    cache: Annotated[OutputPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Where a search keeps what it found, to resume from there."
+    )
 
     target: Annotated[Target, Flag(panel="How to quantize")] = Field(
         "cpu", description="What it will run on; cpu: like this machine."
     )
-    precision: Annotated[Literal["int8", "auto"], Flag(panel="How to quantize")] = Field(
-        "int8", description="auto: keep fp32 unless int8 is shown to pay."
+    precision: Annotated[Precision, Flag(panel="How to quantize")] = Field(
+        "int8", description="auto: int8 where it is shown to pay, else the fastest float form."
     )
     prefer: Annotated[Prefer, Flag(panel="How to quantize")] = Field(
         "balanced", description="Which candidate wins; accuracy accepts one that is slower."
@@ -89,14 +115,30 @@ class QuantizeConfig(CommonConfig):
         "auto", description="Which layers stay float; auto tries several."
     )
     estimator: Annotated[
-        Literal["auto", "mean-minmax", "minmax", "percentile"], Flag(panel="How to quantize")
+        Literal["auto", "mean-minmax", "minmax", "percentile", "mse"],
+        Flag(panel="How to quantize"),
     ] = Field("auto", description="How activation ranges are taken from images.")
     percentile: Annotated[float, Flag(metavar="P", panel="How to quantize")] = Field(
         99.99, gt=50, le=100, description="Percentile of --estimator percentile."
     )
-    bias_correction: Annotated[
-        Literal["auto", "on", "off"], Flag(panel="How to quantize"), BeforeValidator(_on_or_off)
-    ] = Field("auto", description="Correct biases for the mean error; auto: where it helps.")
+    equalisation: Annotated[Switch, Flag(panel="How to quantize")] = Field(
+        "auto", description="Even out channels between layers, exactly; auto: where it helps."
+    )
+    bias_correction: Annotated[Switch, Flag(panel="How to quantize")] = Field(
+        "auto", description="Correct biases for the mean error; auto: where it helps."
+    )
+    adaptive_rounding: Annotated[Switch, Flag(panel="How to quantize")] = Field(
+        "auto", description="Round each weight as its layer's output asks; auto: where it helps."
+    )
+    min_int8_share: Annotated[float | None, Flag(metavar="F", panel="How to quantize")] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Least share of the MACs in int8. Default: 0; 0.6 with --prefer accuracy.",
+    )
+    keep_threshold: Annotated[bool, Flag(panel="How to quantize")] = Field(
+        False, description="Leave the score threshold as it is rather than fit it anew."
+    )
     plan: Annotated[FilePath | None, Flag(metavar="FILE.json", panel="How to quantize")] = Field(
         None, description="Replay a saved plan: no search, same bytes."
     )
@@ -104,8 +146,8 @@ class QuantizeConfig(CommonConfig):
         Field(None, description="Save what was decided, to replay with --plan.")
     )
     engine: Annotated[
-        str, Flag(metavar="NAME[:DEVICE]", panel="How to quantize", suggest=ENGINES)
-    ] = Field("onnxruntime", min_length=1, description="Engine to measure with.")
+        str | None, Flag(metavar="NAME[:DEVICE]", panel="How to quantize", suggest=ENGINES)
+    ] = Field(None, min_length=1, description="Engine to measure with. Default: the target's.")
     speed_seconds: Annotated[float, Flag(metavar="S", panel="How to quantize")] = Field(
         6.0, gt=0, le=3600, description="Time spent on measuring the speed of each pair."
     )
@@ -138,6 +180,10 @@ class QuantizeConfig(CommonConfig):
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
+        if self.output is None and not self.sensitivity:
+            raise UsageError(
+                "no output was named", remedy="add -o OUT.onnx (or --sensitivity to only look)"
+            )
         if self.max_drop is not None and self.data is None:
             raise UsageError(
                 "--max-drop needs labelled images to measure the drop on",
@@ -163,6 +209,19 @@ class QuantizeConfig(CommonConfig):
         if self.min_agreement is None and self.data is None:
             return DEFAULT_AGREEMENT
         return self.min_agreement
+
+    @property
+    def saved_as(self) -> Path:
+        """Where the model goes; only asked for where it was named."""
+        assert self.output is not None
+        return self.output
+
+    @property
+    def least_share(self) -> float:
+        """The least share of the multiply-accumulates in int8 (0..1) that is in force."""
+        if self.min_int8_share is not None:
+            return self.min_int8_share
+        return DEFAULT_INT8_SHARE if self.prefer == "accuracy" else 0.0
 
     @property
     def must_be_shown(self) -> bool:

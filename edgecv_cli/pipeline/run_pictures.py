@@ -31,7 +31,7 @@ def quantize_pictures(
         artifact.detector(config.spec, input_size=config.input_size).spec,
         paths,
         context,
-        engine=config.engine,
+        engine=config.engine or "onnxruntime",
         threads=config.threads,
     )
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.judge import Judge, Seen, Verdict
-from edgecv_cli.compress.quantization.propose import Recipe
-from edgecv_cli.compress.quantization.search import RANKING_IMAGES, Candidate
-from edgecv_cli.compress.quantization.targets import TargetRules
+from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.quantization.ranking import RANKING_IMAGES
+from edgecv_cli.compress.quantization.recipe import Candidate, Recipe
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.measurement import LatencySummary
 from edgecv_cli.core.result import Interval, Machine
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.latency_result import SpeedResult
+from edgecv_cli.stages.quantize_inputs import Inputs
 from edgecv_cli.stages.quantize_result import (
     Calibration,
     CandidateRow,
@@ -32,9 +32,7 @@ class RunFacts:
     """What a run was given and what it gathered."""
 
     config: QuantizeConfig
-    artifact: Artifact
-    topology: Topology
-    target: TargetRules
+    inputs: Inputs
     evidence: Evidence | None
     judge: Judge
     threads: int
@@ -53,18 +51,19 @@ def build_result(
     """Return the result of judging ``candidate``, whose file is ``path``; nothing is saved yet."""
     speed = verdict.speed
     before, after = (speed.baseline, speed.candidate) if speed else (None, None)
-    baseline = _side(run.judge.baseline, before, run.artifact.size_bytes)
+    baseline = _side(run.judge.baseline, before, run.inputs.artifact.size_bytes)
     size = path.stat().st_size
     plan = candidate.plan
     return QuantizeResult(
         schema_="edgecv.quantize/1",
         machine=run.machine,
-        model=str(run.artifact.path),
+        model=str(run.inputs.artifact.path),
         target=plan.target,
-        precision="int8",
+        precision=plan.precision,
         placement=plan.placement,
         estimator=plan.estimator,
         bias_correction=plan.bias_correction,
+        corrections=_corrections(plan),
         baseline=baseline,
         optimized=_side(verdict.seen, after, size),
         drop=verdict.drop.drop if verdict.drop else None,
@@ -73,8 +72,8 @@ def build_result(
         agreement=verdict.agreement,
         speedup=speed.ratio if speed else None,
         speedup_interval=_interval(speed),
-        size_ratio=run.artifact.size_bytes / size,
-        layers=_layers(run.topology, candidate),
+        size_ratio=run.inputs.artifact.size_bytes / size,
+        layers=_layers(run.inputs.topology, candidate),
         int8_macs_share=candidate.share,
         calibration=_calibration(run.evidence),
         candidates=tuple(_row(entry, verdicts) for entry in candidates),
@@ -94,6 +93,7 @@ def kept_float(result: QuantizeResult, reason: str, size: int) -> QuantizeResult
             "placement": None,
             "estimator": None,
             "bias_correction": None,
+            "corrections": (),
             "optimized": result.baseline.model_copy(update={"size_bytes": size}),
             "drop": None,
             "drop_interval": None,
@@ -122,6 +122,17 @@ def _side(seen: Seen, latency: LatencySummary | None, size: int) -> Side:
         distribution=latency.distribution if latency else None,
         size_bytes=size,
     )
+
+
+def _corrections(plan: QuantizePlan) -> tuple[str, ...]:
+    """Name what a plan corrects, as it stands in it."""
+    rounded = any(layer.rounding is not None for layer in plan.layers.values())
+    on = {
+        "equalisation": bool(plan.equalise),
+        "bias correction": plan.bias_correction,
+        "adaptive rounding": rounded,
+    }
+    return tuple(name for name, is_on in on.items() if is_on)
 
 
 def _interval(speed: SpeedResult | None) -> Interval | None:
@@ -153,6 +164,9 @@ def _row(candidate: Candidate, verdicts: Mapping[Recipe, str]) -> CandidateRow:
         placement=recipe.placement,
         estimator=recipe.estimator,
         bias_correction=recipe.bias_correction,
+        corrections=recipe.corrections,
+        given_back=len(recipe.floats) or None,
+        precision=candidate.plan.precision,
         self_map=candidate.self_map,
         speedup=candidate.speedup,
         int8_macs_share=candidate.share,
@@ -176,12 +190,12 @@ def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
             f"{judged} candidates were judged on --data: the figures of one that is taken after "
             "others failed are slightly optimistic"
         )
-    if not run.target.here:
+    if not run.inputs.rules.here:
         notes.append(
-            f"speed was not measured: this machine is not a {run.target.name}"
+            f"speed was not measured: this machine is not a {run.inputs.rules.name}"
             + (
                 "; 16-bit sums may saturate here that do not there, so the accuracy may differ"
-                if run.target.weight_bits == 8
+                if run.inputs.rules.weight_bits == 8
                 else ""
             )
         )
@@ -191,7 +205,8 @@ def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
 def _how(run: RunFacts, speed: SpeedResult | None) -> HowMade:
     labelled = run.config.data is not None
     return HowMade(
-        engine=run.config.engine,
+        engine=run.inputs.engine,
+        exact=run.inputs.exact or None,
         threads=run.threads,
         evaluation_images=run.judge.images if labelled else None,
         agreement_images=run.judge.images,

@@ -48,6 +48,11 @@ class CandidateRow(Part):
     placement: str
     estimator: str
     bias_correction: bool
+    corrections: tuple[str, ...] = ()
+    given_back: int | None = Field(
+        default=None, description="Layers that were given back to float on top of the placement."
+    )
+    precision: str = "int8"
     self_map: float | None = None
     speedup: float | None = Field(default=None, description="Short measurement, for ranking only.")
     int8_macs_share: float
@@ -59,6 +64,10 @@ class HowMade(Part):
     """How the figures were made."""
 
     engine: str
+    exact: bool | None = Field(
+        default=None,
+        description="Integers were run as written, in float: the target's kernels are not here.",
+    )
     threads: int
     evaluation_images: int | None = Field(default=None, description="Labelled images of --data.")
     agreement_images: int | None = None
@@ -77,6 +86,9 @@ class QuantizeResult(Result):
     placement: str | None = None
     estimator: str | None = None
     bias_correction: bool | None = None
+    corrections: tuple[str, ...] = Field(
+        default=(), description="Equalisation, bias correction, adaptive rounding: what is on."
+    )
     baseline: Side
     optimized: Side | None = None
     drop: Drop | None = None

@@ -99,6 +99,7 @@ class Judge:
         data: Dataset | None,
         images: Sequence[Path],
         engine: str,
+        exact: bool = False,
         threads: int | None,
         speed_seconds: float | None,
         context: Context,
@@ -112,6 +113,7 @@ class Judge:
             map_classes(spec.classes, data, background=spec.background) if data else {}
         )
         self._engine = engine
+        self._exact = exact
         self._threads = threads
         self._speed_seconds = speed_seconds
         self._context = context
@@ -160,6 +162,7 @@ class Judge:
             engine=self._engine,
             threads=self._threads,
             name=f"evaluate {name}",
+            exact=self._exact,
         )
         if self._data is None:
             return Seen(None, found.plain)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from edgecv_cli.compress.quantization.apply import output_axis, store_layer
@@ -11,24 +9,11 @@ from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids
 from edgecv_cli.compress.quantization.observe import Observations
 from edgecv_cli.compress.quantization.placement import place
 from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.compress.quantization.weights import bias_shift
 from edgecv_cli.graph.qdq import Grid
 from edgecv_cli.graph.topology import Layer, Topology
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One point of the search space."""
-
-    placement: str
-    estimator: str
-    bias_correction: bool
-    percentile: float = 99.99
-
-    def __str__(self) -> str:
-        correction = " + bias correction" if self.bias_correction else ""
-        return f"{self.placement}, {self.estimator}{correction}"
 
 
 def propose(
@@ -50,7 +35,12 @@ def propose(
         source: content digest of the float model.
         input_size: [height, width] that a dynamic graph was fixed to.
     """
-    placement = place(topology, recipe.placement)
+    placement = place(
+        topology,
+        recipe.placement,
+        glue=rules.glue,
+        floats=dict.fromkeys(recipe.floats, "given back: in 8 bits it costs too much accuracy"),
+    )
     grids = make_grids(
         topology,
         placement.nodes,

@@ -1,80 +1,92 @@
-"""Search: which placement, which ranges, with or without bias correction.
+"""Search: which ranges, corrections and placement, and which layers are given back to float.
 
 Candidates are ranked on calibration images, without labels, so that the labelled images that
-the result is reported on had no part in the choice. Ranges and correction are chosen first, on
-one placement; then the placements are compared under them, by damage and by time.
+the result is reported on had no part in the choice. Ranges and corrections are chosen first, on
+one placement; then the placements are compared under them; then layers that cost the most are
+given back to float where that is worth it. Time is measured on whole graphs: what single layers
+save does not add up, because every border between integers and float has its price.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Protocol
 
-from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.compress.quantization.apply import apply_normalised
-from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.placement import (
+    Glue,
     distinct_placements,
     integer_share,
     place,
 )
 from edgecv_cli.compress.quantization.plan import QuantizePlan
-from edgecv_cli.compress.quantization.propose import Recipe, propose
-from edgecv_cli.compress.quantization.targets import TargetRules
+from edgecv_cli.compress.quantization.ranking import Ranking
+from edgecv_cli.compress.quantization.recipe import Candidate, Goal, Recipe, accuracy, order
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
-from edgecv_cli.graph.io import serialize
-from edgecv_cli.measure.lane import BenchRow
-from edgecv_cli.measure.latency import benchmark
-from edgecv_cli.measure.self_map import Found, look, self_map, truth_of
-from edgecv_cli.media.dataset import Dataset
+from edgecv_cli.graph.topology import Topology
 
-RANKING_IMAGES = 64
-_ESTIMATORS = ("mean-minmax", "percentile", "minmax")
-# `balanced` pays a tenth of self-mAP for a speed-up of 1.35 (e ** 0.3), and no more.
-_EXCHANGE = 3.0
-Prefer = Literal["accuracy", "balanced", "speed"]
+_ESTIMATORS = ("mean-minmax", "percentile", "mse", "minmax")
+# Self-mAP on a few dozen images is no finer than this: a correction has to earn its place.
+_EARNED = 0.003
+_SWITCH = {"auto": None, "on": True, "off": False}
+# Layers are given back in steps that double, so that a deep network takes few tries.
+_STEPS = (1, 2, 4, 8, 16, 32)
+
+
+class Build(Protocol):
+    """Makes the model of a recipe."""
+
+    def plan(self, recipe: Recipe) -> QuantizePlan:
+        """Return the plan of a recipe."""
+        ...
+
+    def model(self, plan: QuantizePlan) -> bytes:
+        """Return the model file of a plan."""
+        ...
+
+
+Damages = Callable[[Recipe], Sequence[tuple[str, ...]]]
+"""Groups of layers of a recipe's model, the most damaging first."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """What the search may choose from; a single value is a decision."""
+    """What the search may choose from; a single value is a decision.
+
+    Attributes:
+        corrections: names of :class:`Recipe` fields -> whether on, off, or to be tried (None).
+        give_back: whether layers may be given back to float on top of a placement.
+    """
 
     placements: tuple[str, ...]
     estimators: tuple[str, ...]
-    corrections: tuple[bool, ...]
+    corrections: dict[str, bool | None]
     percentile: float
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A plan with what is known of it so far."""
-
-    recipe: Recipe
-    plan: QuantizePlan
-    share: float
-    self_map: float | None = None
-    speedup: float | None = None
+    give_back: bool = True
 
 
 def space_of(
-    evidence: Evidence, *, placement: str, estimator: str, correction: str, percentile: float
+    topology: Topology,
+    *,
+    glue: Glue,
+    placement: str,
+    estimator: str,
+    corrections: dict[str, str],
+    percentile: float,
 ) -> Space:
-    """Return the search space that the options leave.
+    """Return the search space that the options leave; corrections are ``auto``, on or off.
 
     Raises:
         UsageError: the placement asked for leaves no layer in integers on this graph.
     """
-    distinct = distinct_placements(evidence.topology)
+    distinct = distinct_placements(topology, glue=glue)
     if placement == "auto":
         placements = tuple(distinct)
     else:
         placements = (placement,)
-        nodes = place(evidence.topology, placement).nodes
-        if integer_share(evidence.topology, nodes) == 0:
+        if integer_share(topology, place(topology, placement, glue=glue).nodes) == 0:
             raise UsageError(
                 f"--placement {placement} leaves no layer of this model in 8 bits",
                 remedy=f"use --placement auto, or one of: {', '.join(distinct)}",
@@ -82,8 +94,12 @@ def space_of(
     return Space(
         placements,
         _ESTIMATORS if estimator == "auto" else (estimator,),
-        {"auto": (False, True), "on": (True,), "off": (False,)}[correction],
+        {
+            name: {"auto": None, "on": True, "off": False}[said]
+            for name, said in corrections.items()
+        },
         percentile,
+        give_back=placement == "auto",
     )
 
 
@@ -95,149 +111,123 @@ class Search:
 
     def __init__(
         self,
-        evidence: Evidence,
-        original: Artifact,
-        rules: TargetRules,
+        topology: Topology,
+        build: Build,
+        ranking: Ranking,
+        damages: Damages,
         folder: Path,
         *,
-        engine: str,
-        threads: int | None,
         seconds: float,
         context: Context,
     ) -> None:
-        self._evidence = evidence
-        self._original = original
-        self._rules = rules
+        self._topology = topology
+        self._build = build
+        self._ranking = ranking
+        self._damages = damages
         self._folder = folder
-        self._engine = engine
-        self._threads = threads
         self._seconds = seconds
         self._context = context
-        self._truth: Dataset | None = None
         self._known: dict[Recipe, Candidate] = {}
 
-    def run(self, space: Space, prefer: Prefer, *, timed: bool) -> list[Candidate]:
+    def run(self, space: Space, goal: Goal, *, timed: bool) -> list[Candidate]:
         """Return the candidates, best first; judged by self-mAP and, if ``timed``, by time."""
-        total = len(space.estimators) * len(space.corrections) + len(space.placements) - 1
-        if total == 1:
-            recipe = Recipe(
-                space.placements[0], space.estimators[0], space.corrections[0], space.percentile
-            )
-            return [self._propose(recipe)]
-        with self._context.progress.task("search", total, "candidate") as task:
+        first = _first(space)
+        if _decided(space):
+            return [self._propose(first)]
+        timed = timed and goal.prefer != "accuracy"
+        with self._context.progress.task("search", None, "candidate") as task:
 
-            def try_recipe(recipe: Recipe) -> Candidate:
-                fresh = recipe not in self._known
+            def rank(recipe: Recipe) -> Candidate:
                 candidate = self._rank(recipe)
-                if fresh:
-                    task.advance()
-                task.describe(f"{recipe}: self-mAP {candidate.self_map:.3f}")
+                task.advance()
+                best = max(self._known.values(), key=accuracy)
+                task.describe(f"best so far: self-mAP {best.self_map:.3f} ({best.recipe})")
                 return candidate
 
-            candidates = self._explore(space, try_recipe)
-        if timed and prefer != "accuracy" and len(candidates) > 1:
-            candidates = self._time(candidates)
-        return order(candidates, prefer)
+            numbers = self._numbers(space, first, rank)
+            placed = [rank(replace(numbers, placement=name)) for name in space.placements]
+            if timed:
+                placed = self._time(placed)
+            if space.give_back:
+                given = self._give_back(placed, goal, rank)
+                placed += self._time(given) if timed else given
+        return order(placed, goal)
 
     def path_of(self, candidate: Candidate) -> Path:
         """Return the candidate's model file."""
         index = list(self._known).index(candidate.recipe)
         return self._folder / f"candidate-{index}.onnx"
 
-    def _explore(self, space: Space, try_recipe: Callable[[Recipe], Candidate]) -> list[Candidate]:
-        base = "last" if "last" in space.placements else space.placements[0]
-        ranges = [
-            try_recipe(Recipe(base, estimator, correction, space.percentile))
-            for estimator in space.estimators
-            for correction in space.corrections
-        ]
-        best = max(ranges, key=_accuracy).recipe
-        return [try_recipe(replace(best, placement=name)) for name in space.placements]
+    def _numbers(self, space: Space, first: Recipe, rank: Callable[[Recipe], Candidate]) -> Recipe:
+        """Choose estimator and corrections on one placement."""
+        tried = [rank(replace(first, estimator=name)) for name in space.estimators]
+        best = max(tried, key=accuracy)
+        for name, said in space.corrections.items():
+            if said is None:
+                corrected = rank(_corrected(best.recipe, {name: True}))
+                if accuracy(corrected) > accuracy(best) + _EARNED:
+                    best = corrected
+        return best.recipe
+
+    def _give_back(
+        self, placed: Sequence[Candidate], goal: Goal, rank: Callable[[Recipe], Candidate]
+    ) -> list[Candidate]:
+        """Give the most damaging groups of the candidate with most integers back to float."""
+        start = max(placed, key=lambda item: (item.speedup or item.share, item.share))
+        best = max(placed, key=accuracy)
+        if accuracy(best) <= accuracy(start) + _EARNED and goal.prefer != "accuracy":
+            return []
+        groups = self._damages(start.recipe)
+        found: list[Candidate] = []
+        for count in (step for step in _STEPS if step < len(groups)):
+            floats = tuple(sorted({name for group in groups[:count] for name in group}))
+            recipe = replace(start.recipe, floats=floats)
+            candidate = rank(recipe)
+            if candidate.share < max(goal.min_share, 0.2):
+                break
+            found.append(candidate)
+        return found
 
     def _propose(self, recipe: Recipe) -> Candidate:
         if recipe in self._known:
             return self._known[recipe]
-        evidence = self._evidence
-        plan = propose(
-            evidence.topology,
-            evidence.observed,
-            recipe,
-            self._rules,
-            source=evidence.source,
-            input_size=evidence.input_size,
-        )
-        candidate = Candidate(recipe, plan, integer_share(evidence.topology, plan.nodes))
+        plan = self._build.plan(recipe)
+        candidate = Candidate(recipe, plan, integer_share(self._topology, plan.nodes))
         self._known[recipe] = candidate
-        self.path_of(candidate).write_bytes(serialize(apply_normalised(evidence.topology, plan)))
+        self.path_of(candidate).write_bytes(self._build.model(plan))
         return candidate
 
     def _rank(self, recipe: Recipe) -> Candidate:
         candidate = self._propose(recipe)
         if candidate.self_map is None:
-            truth = self._original_truth()
-            paths = [item.path for item in truth.items]
-            found = self._look(self.path_of(candidate), paths, str(recipe))
-            candidate = replace(candidate, self_map=self_map(truth, found.scored))
+            value = self._ranking.self_map(self.path_of(candidate), str(recipe))
+            candidate = replace(candidate, self_map=value)
             self._known[recipe] = candidate
         return candidate
 
-    def _original_truth(self) -> Dataset:
-        if self._truth is None:
-            paths = spread(self._evidence.used, RANKING_IMAGES)
-            found = self._look(self._original.path, paths, "original").plain
-            self._truth = truth_of(paths, found, self._evidence.spec.classes)
-        return self._truth
-
-    def _look(self, path: Path, images: Sequence[Path], name: str) -> Found:
-        return look(
-            Artifact.open(path),
-            self._evidence.spec,
-            images,
-            self._context,
-            engine=self._engine,
-            threads=self._threads,
-            name=f"rank {name}",
-        )
-
-    def _time(self, candidates: list[Candidate]) -> list[Candidate]:
-        paths = [self._original.path, *(self.path_of(candidate) for candidate in candidates)]
-        spec = self._evidence.spec
-        size = spec.input.size
-        rows = [BenchRow(path, self._engine, self._threads, spec, size) for path in paths]
-        result = benchmark(rows, duration_s=self._seconds, context=self._context)
-        ratios = {ratio.b: ratio.ratio for ratio in result.ratios}
+    def _time(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        if not candidates:
+            return []
+        paths = [self.path_of(candidate) for candidate in candidates]
+        speedups = self._ranking.speedups(paths, self._seconds)
         timed = []
-        for candidate in candidates:
-            updated = replace(candidate, speedup=ratios.get(str(self.path_of(candidate))))
-            self._known[candidate.recipe] = updated
-            timed.append(updated)
+        for candidate, speedup in zip(candidates, speedups, strict=True):
+            self._known[candidate.recipe] = replace(candidate, speedup=speedup)
+            timed.append(self._known[candidate.recipe])
         return timed
 
 
-def order(candidates: Sequence[Candidate], prefer: Prefer) -> list[Candidate]:
-    """Return candidates best first, by what the user prefers; the gates decide on them later.
-
-    ``accuracy``: by self-mAP, more integer work first where equal. ``speed``: by time.
-    ``balanced``: by ln(speed-up) + 3 x self-mAP, so that a little accuracy, which the gate
-    limits, is given for much time and not the other way round.
-    """
-    by_accuracy = sorted(candidates, key=lambda item: (-_accuracy(item), -item.share))
-    if prefer == "accuracy" or any(item.speedup is None for item in candidates):
-        return by_accuracy
-    worth = 0.0 if prefer == "speed" else _EXCHANGE
-    return sorted(by_accuracy, key=lambda item: -_utility(item, worth))
+def _first(space: Space) -> Recipe:
+    base = "last" if "last" in space.placements else space.placements[0]
+    told = {name: bool(said) for name, said in space.corrections.items()}
+    return _corrected(Recipe(base, space.estimators[0], percentile=space.percentile), told)
 
 
-def _utility(candidate: Candidate, worth: float) -> float:
-    return math.log(max(candidate.speedup or 0.0, 1e-3)) + worth * _accuracy(candidate)
+def _corrected(recipe: Recipe, switches: Mapping[str, bool]) -> Recipe:
+    fields: dict[str, Any] = dict(switches)
+    return replace(recipe, **fields)
 
 
-def spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """Return ``count`` paths evenly spread over a sequence (all, if there are fewer)."""
-    if len(paths) <= count:
-        return list(paths)
-    return [paths[index * len(paths) // count] for index in range(count)]
-
-
-def _accuracy(candidate: Candidate) -> float:
-    return -1.0 if candidate.self_map is None else candidate.self_map
+def _decided(space: Space) -> bool:
+    one = len(space.placements) == 1 and len(space.estimators) == 1
+    return one and None not in space.corrections.values() and not space.give_back

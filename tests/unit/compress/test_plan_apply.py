@@ -18,7 +18,8 @@ from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids, t
 from edgecv_cli.compress.quantization.observe import observe
 from edgecv_cli.compress.quantization.placement import distinct_placements, place
 from edgecv_cli.compress.quantization.plan import QuantizePlan
-from edgecv_cli.compress.quantization.propose import Recipe, propose
+from edgecv_cli.compress.quantization.propose import propose
+from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ConfigError

@@ -12,7 +12,8 @@ from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.grids import make_grids, tensors_of
 from edgecv_cli.compress.quantization.observe import observe
 from edgecv_cli.compress.quantization.placement import place
-from edgecv_cli.compress.quantization.propose import Recipe, propose
+from edgecv_cli.compress.quantization.propose import propose
+from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ConfigError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgecv_cli.compress.quantization.plan import QuantizePlan
-from edgecv_cli.compress.quantization.propose import Recipe
-from edgecv_cli.compress.quantization.search import Candidate, order, spread
+from edgecv_cli.compress.quantization.recipe import Candidate, Goal, Recipe, order, spread
 
 EMPTY = QuantizePlan(
     source="0",
@@ -31,28 +30,28 @@ def names(candidates):
 def test_accuracy_looks_at_self_map_and_then_at_integer_share():
     chosen = order(
         [candidate("a", 0.8, 2.0), candidate("b", 0.9, 1.0, 0.2), candidate("c", 0.9, 1.0, 0.5)],
-        "accuracy",
+        Goal("accuracy"),
     )
     assert names(chosen) == ["c", "b", "a"]
 
 
 def test_speed_looks_at_time():
-    chosen = order([candidate("slow", 0.9, 1.1), candidate("fast", 0.5, 2.0)], "speed")
+    chosen = order([candidate("slow", 0.9, 1.1), candidate("fast", 0.5, 2.0)], Goal("speed"))
     assert names(chosen) == ["fast", "slow"]
 
 
 def test_balanced_gives_little_accuracy_for_much_time():
-    chosen = order([candidate("exact", 0.77, 1.05), candidate("fast", 0.71, 1.5)], "balanced")
+    chosen = order([candidate("exact", 0.77, 1.05), candidate("fast", 0.71, 1.5)], Goal("balanced"))
     assert names(chosen) == ["fast", "exact"]
 
 
 def test_balanced_does_not_give_much_accuracy_for_little_time():
-    chosen = order([candidate("fast", 0.6, 1.5), candidate("exact", 0.8, 1.4)], "balanced")
+    chosen = order([candidate("fast", 0.6, 1.5), candidate("exact", 0.8, 1.4)], Goal("balanced"))
     assert names(chosen) == ["exact", "fast"]
 
 
 def test_what_was_not_timed_is_ordered_by_accuracy():
-    chosen = order([candidate("a", 0.6), candidate("b", 0.8)], "balanced")
+    chosen = order([candidate("a", 0.6), candidate("b", 0.8)], Goal("balanced"))
     assert names(chosen) == ["b", "a"]
 
 
