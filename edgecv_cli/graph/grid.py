@@ -58,6 +58,24 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class GridKind:
+    """What the grids of a model have in common.
+
+    Attributes:
+        bits: 8 or 16.
+        signed: int8 or int16 rather than uint8 or uint16.
+        symmetric: the zero point is 0 everywhere; such grids are signed.
+    """
+
+    bits: int = 8
+    signed: bool = False
+    symmetric: bool = False
+
+
+UNSIGNED = GridKind()
+
+
+@dataclass(frozen=True)
 class LayerWeights:
     """A layer's stored integers.
 
@@ -80,22 +98,20 @@ class LayerWeights:
     block: int | None = None
 
 
-def grid_of(
-    low: float, high: float, *, bits: int = 8, signed: bool = False, symmetric: bool = False
-) -> Grid:
+def grid_of(low: float, high: float, kind: GridKind = UNSIGNED) -> Grid:
     """Return the grid that covers [low, high] and holds 0 exactly.
 
     Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference": zero must be representable, for padding. A symmetric grid
-    is signed, has the zero point 0 and covers the range without its lowest integer.
+    covers the range without its lowest integer.
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    if symmetric:
-        signed = True
-        wide = max(-low, high) / (2 ** (bits - 1) - 1)
+    signed = kind.signed or kind.symmetric
+    if kind.symmetric:
+        wide = max(-low, high) / ((1 << (kind.bits - 1)) - 1)
     else:
-        wide = (high - low) / (2**bits - 1)
+        wide = (high - low) / ((1 << kind.bits) - 1)
     scale = float(np.float32(max(wide, 1e-9)))
-    first = -(2 ** (bits - 1)) if signed else 0
-    zero = 0 if symmetric else first + int(np.clip(np.rint(-low / scale), 0, 2**bits - 1))
-    return Grid(scale, zero, bits, signed)
+    first = -(1 << (kind.bits - 1)) if signed else 0
+    steps = int(np.clip(np.rint(-low / scale), 0, (1 << kind.bits) - 1))
+    return Grid(scale, 0 if kind.symmetric else first + steps, kind.bits, signed)

@@ -23,7 +23,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from edgecv_cli.graph.grid import Grid, LayerWeights, grid_of
+from edgecv_cli.graph.grid import Grid, GridKind, LayerWeights, grid_of
 from edgecv_cli.graph.opset import at_least
 
 __all__ = ["Grid", "LayerWeights", "grid_of", "insert_qdq"]
@@ -189,15 +189,10 @@ class _Writer:
 
     def _operand_grid(self, array: NDArray[np.float32]) -> Grid:
         """Return a grid over an array's values, of the kind that the activations have."""
-        kind = next(iter(self._grids.values()))
+        one = next(iter(self._grids.values()))
         symmetric = all(grid.signed and grid.zero_point == 0 for grid in self._grids.values())
-        return grid_of(
-            float(array.min()),
-            float(array.max()),
-            bits=kind.bits,
-            signed=kind.signed,
-            symmetric=symmetric,
-        )
+        kind = GridKind(one.bits, one.signed, symmetric)
+        return grid_of(float(array.min()), float(array.max()), kind)
 
     def _grid(self, grid: Grid) -> list[ir.Value]:
         scale = self._store("s", np.asarray(grid.scale, np.float32))

@@ -7,7 +7,7 @@ import onnx
 
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.rounding import decode_mask
-from edgecv_cli.compress.quantization.weights import quantize_weights
+from edgecv_cli.compress.quantization.weights import quantize_blocks, quantize_weights
 from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.graph.io import content_digest
 from edgecv_cli.graph.normalise import normalise
@@ -39,7 +39,7 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     missing += [
         layer.data
         for name, layer in topology.layers.items()
-        if name in plan.layers and layer.data not in plan.grids
+        if name in plan.layers and name in plan.nodes and layer.data not in plan.grids
     ]
     if missing:
         raise ConfigError(
@@ -49,13 +49,19 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     weights = {}
     for name, stored in plan.layers.items():
         layer = topology.layers[name]
-        weights[name] = store_layer(topology, layer, stored, plan.grids[layer.data].scale)
+        integer_bias = plan.bias == "int32" and name in plan.nodes
+        scale = plan.grids[layer.data].scale if integer_bias else None
+        weights[name] = store_layer(topology, layer, stored, scale)
     return insert_qdq(
         topology.model,
         nodes=set(plan.nodes) - set(plan.dropped),
-        grids={name: Grid(grid.scale, grid.zero_point) for name, grid in plan.grids.items()},
+        grids={
+            name: Grid(grid.scale, grid.zero_point, grid.bits, grid.signed)
+            for name, grid in plan.grids.items()
+        },
         weights=weights,
         dropped=set(plan.dropped),
+        bias=plan.bias,
     )
 
 
@@ -65,9 +71,19 @@ def _is_clamp(topology: Topology, name: str) -> bool:
 
 
 def store_layer(
-    topology: Topology, layer: Layer, plan: LayerPlan, input_scale: float
+    topology: Topology, layer: Layer, plan: LayerPlan, input_scale: float | None
 ) -> LayerWeights:
     """Round one layer's weights and shift its bias as planned.
+
+    Weights of 4 bits of a matrix get a scale for each ``BLOCK`` inputs of an output; whatever
+    else is stored, one for each output channel.
+
+    Args:
+        topology: the normalised graph.
+        layer: the layer.
+        plan: how it is stored.
+        input_scale: scale of the layer's input, where the bias is stored as int32 at its product
+            with the weights'; None for a float bias.
 
     Raises:
         ConfigError: the plan shifts another number of channels, or rounds another number of
@@ -89,6 +105,8 @@ def store_layer(
             )
         bias = shift if bias is None else (bias + shift).astype(np.float32)
     rounding = None if plan.rounding is None else decode_mask(plan.rounding, weight.shape)
+    if plan.bits == 4 and layer.op != "Conv":
+        return quantize_blocks(weight.astype(np.float32), bias, axis=1 - axis)
     return quantize_weights(
         weight.astype(np.float32),
         bias,

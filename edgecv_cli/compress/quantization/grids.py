@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from edgecv_cli.compress.quantization.observe import Observations, TensorStats
-from edgecv_cli.compress.quantization.placement import PASS_THROUGH, clamp_range
-from edgecv_cli.graph.qdq import Grid, grid_of
+from edgecv_cli.compress.quantization.placement import (
+    PASS_THROUGH,
+    Glue,
+    added_operand,
+    clamp_range,
+)
+from edgecv_cli.compress.quantization.plan import GridPlan
+from edgecv_cli.graph.grid import UNSIGNED, Grid, GridKind, grid_of
 from edgecv_cli.graph.topology import Topology
 
 ESTIMATORS = ("mean-minmax", "minmax", "percentile")
@@ -14,14 +20,24 @@ ESTIMATORS = ("mean-minmax", "minmax", "percentile")
 _CONCAT_SLACK = 1.25
 
 
-def tensors_of(topology: Topology, nodes: Iterable[str]) -> list[str]:
-    """Return the activation tensors that integer nodes read or make, in graph order."""
+def tensors_of(topology: Topology, nodes: Iterable[str], glue: Glue = "ops") -> list[str]:
+    """Return the activation tensors that go onto a grid, in graph order.
+
+    With the glue ``ops`` what integer nodes read or make; else what layers read, and the operand
+    of an Add that no layer hands to it alone.
+    """
     chosen = set(nodes)
     found: dict[str, None] = {}
     for name in topology.nodes:
-        if name in chosen:
+        if name not in chosen:
+            continue
+        if glue == "ops":
             found.update(dict.fromkeys(topology.activations(name)))
             found.update(dict.fromkeys(output for output in topology.nodes[name].output if output))
+        elif name in topology.layers:
+            found[topology.layers[name].data] = None
+        else:
+            found[added_operand(topology, name, chosen)] = None
     return list(found)
 
 
@@ -54,13 +70,16 @@ def make_grids(
     *,
     estimator: str,
     percentile: float,
+    kind: GridKind = UNSIGNED,
+    glue: Glue = "ops",
 ) -> dict[str, Grid]:
-    """Return tensor -> grid for every tensor that the integer nodes read or make.
+    """Return tensor -> grid for every tensor of ``tensors_of``.
 
     Tensors on both sides of a node that only moves values share one grid, and so do the
     tensors of a Concat where their ranges are alike. A sigmoid's output lies in 0..1 whatever
     was seen; what follows a clamp at zero never begins below zero. The grid of a dropped clamp's
-    output never reaches beyond the clamp's range.
+    output never reaches beyond the clamp's range. Between layers whose inputs alone are on a grid
+    it is the float nodes that move values.
     """
     limits = {}
     for name in implied_clamps(topology, nodes):
@@ -69,17 +88,33 @@ def make_grids(
         limits[name] = bounds[1]
     hidden = {topology.nodes[name].input[0] for name in limits}
     ranges: dict[str, tuple[float, float]] = {}
-    for tensor in tensors_of(topology, nodes):
+    for tensor in tensors_of(topology, nodes, glue):
         if tensor not in hidden:
             ranges[tensor] = _range(topology, tensor, observed, estimator, percentile)
-    groups = _share(topology, nodes, ranges, limits)
+    movers = nodes
+    if glue != "ops":
+        movers = tuple(name for name in topology.nodes if name not in topology.tail)
+    groups = _share(topology, movers, ranges, limits)
     grids: dict[str, Grid] = {}
     for tensor in ranges:
         members = groups.members(tensor)
         low = min(ranges[member][0] for member in members)
         high = max(ranges[member][1] for member in members)
-        grids[tensor] = grid_of(low, high)
+        grids[tensor] = grid_of(low, high, kind)
     return grids
+
+
+def planned(grids: Mapping[str, Grid]) -> dict[str, GridPlan]:
+    """Return grids as a plan holds them."""
+    return {
+        name: GridPlan(
+            scale=grid.scale,
+            zero_point=grid.zero_point,
+            bits=16 if grid.bits == 16 else 8,
+            signed=grid.signed,
+        )
+        for name, grid in grids.items()
+    }
 
 
 def _range(
@@ -139,7 +174,7 @@ def _share(
     groups = _Groups(ranges)
     for name in nodes:
         node = topology.nodes[name]
-        if node.op_type in PASS_THROUGH:
+        if node.op_type in PASS_THROUGH and topology.activations(name):
             for output in node.output:
                 groups.join(topology.activations(name)[0], output)
     for name in nodes:

@@ -177,14 +177,33 @@ def _glue(
     return frozenset(name for name in connected if _adds_to_layer(topology, name, layers))
 
 
-def _adds_to_layer(topology: Topology, name: str, layers: set[str]) -> bool:
+def _adds_to_layer(topology: Topology, name: str, layers: AbstractSet[str]) -> bool:
     """Return whether a node adds a computed tensor to what an integer layer alone hands it."""
     operands = topology.activations(name)
-    if topology.nodes[name].op_type != "Add" or len(operands) != 2:
+    if topology.nodes[name].op_type != "Add" or len(set(operands)) != 2:
         return False
-    return any(
-        topology.producer.get(tensor) in layers and topology.consumers[tensor] == [name]
-        for tensor in operands
+    return any(_handed(topology, tensor, name, layers) for tensor in operands)
+
+
+def added_operand(topology: Topology, name: str, layers: AbstractSet[str]) -> str:
+    """Return what an Add of the glue ``residual`` adds to the output of an integer layer.
+
+    Of two layers that both hand it their output the later one adds, for it has to wait anyway.
+    """
+    operands = topology.activations(name)
+    order = {node: place for place, node in enumerate(topology.nodes)}
+    handed = [tensor for tensor in operands if _handed(topology, tensor, name, layers)]
+    last = max(handed, key=lambda tensor: order[topology.producer[tensor]])
+    return next(tensor for tensor in operands if tensor != last)
+
+
+def _handed(topology: Topology, tensor: str, reader: str, layers: AbstractSet[str]) -> bool:
+    producer = topology.producer.get(tensor)
+    return (
+        producer in layers
+        and producer in topology.layers
+        and topology.consumers[tensor] == [reader]
+        and tensor not in topology.graph_outputs
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgecv_cli.compress.quantization.placement import Glue
 from edgecv_cli.core.errors import UsageError
+from edgecv_cli.graph.grid import GridKind
 from edgecv_cli.measure.hardware import engine_versions, has_vnni
 from edgecv_cli.runtime.opening import ENGINES
 
@@ -45,6 +46,11 @@ class TargetRules:
     bias: Literal["int32", "float"] = "int32"
     glue: Glue = "ops"
     engine: str = "onnxruntime"
+
+    @property
+    def grids(self) -> GridKind:
+        """What its activations' grids have in common."""
+        return GridKind(self.activation_bits, self.signed, self.symmetric)
 
 
 # generic: what no x86, ARM or oneDNN kernel saturates or refuses. cpu-arm: ONNX Runtime has

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from edgecv_cli.graph.qdq import LayerWeights
 
 _LIMITS = {8: 127, 7: 63, 4: 7}
+BLOCK = 32
+"""Weights of a matrix that share a scale in 4 bits; ONNX Runtime's MatMulNBits takes 16 to 256."""
 _INT32_ROOM = 2.0**30
 # A dead channel's weights can be denormal; float32 would round a smaller scale, or its product
 # with the input's, to zero.
@@ -20,7 +22,7 @@ def quantize_weights(
     *,
     axis: int,
     bits: int,
-    input_scale: float,
+    input_scale: float | None,
     rounding: NDArray[np.bool_] | None = None,
 ) -> LayerWeights:
     """Round weights to symmetric integers, one scale per output channel.
@@ -32,7 +34,7 @@ def quantize_weights(
         bits: 8 for -127..127; 7 for -63..63, so that u8 x s8 pairs fit into 16 bits
             (255 * 63 * 2 = 32130 <= 32767) on x86 without VNNI; 4 for -7..7.
         input_scale: scale of the layer's input; a channel whose bias would leave int32 at
-            input_scale x weight scale gets a coarser weight scale.
+            input_scale x weight scale gets a coarser weight scale. None for a float bias.
         rounding: as ``weight``: whether weight / scale is rounded up rather than down; None
             rounds to nearest.
     """
@@ -40,7 +42,7 @@ def quantize_weights(
     moved = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
     flat = moved.reshape(moved.shape[0], -1)
     scales = np.abs(flat).max(axis=1) / limit
-    if bias is not None:
+    if bias is not None and input_scale is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / input_scale / _INT32_ROOM)
     scales = np.where(scales > _SMALLEST_SCALE, scales, 1.0 / limit).astype(np.float32)
     steps = scales.astype(np.float64)[:, None]
@@ -49,7 +51,34 @@ def quantize_weights(
         integers = np.floor(flat / steps) + np.moveaxis(rounding, axis, 0).reshape(flat.shape)
     integers = np.clip(integers, -limit, limit).astype(np.int8)
     shaped = np.moveaxis(integers.reshape(moved.shape), 0, axis)
-    return LayerWeights(np.ascontiguousarray(shaped), scales, axis, bias)
+    return LayerWeights(np.ascontiguousarray(shaped), scales, axis, bias, 4 if bits == 4 else 8)
+
+
+def quantize_blocks(
+    weight: NDArray[np.float32], bias: NDArray[np.float32] | None, *, axis: int
+) -> LayerWeights:
+    """Round a matrix to symmetric 4-bit integers, one scale per ``BLOCK`` inputs of an output.
+
+    Args:
+        weight: float32, 2-D.
+        bias: float32 [outputs], or None.
+        axis: the axis of the inputs, which blocks run along; the last block may be shorter.
+    """
+    limit = _LIMITS[4]
+    rows = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
+    starts = np.arange(0, len(rows), BLOCK)
+    scales = np.maximum.reduceat(np.abs(rows), starts, axis=0) / limit
+    scales = np.where(scales > _SMALLEST_SCALE, scales, 1.0 / limit).astype(np.float32)
+    steps = np.repeat(scales.astype(np.float64), BLOCK, axis=0)[: len(rows)]
+    integers = np.clip(np.rint(rows / steps), -limit, limit).astype(np.int8)
+    return LayerWeights(
+        np.ascontiguousarray(np.moveaxis(integers, 0, axis)),
+        np.ascontiguousarray(np.moveaxis(scales, 0, axis)),
+        axis,
+        bias,
+        bits=4,
+        block=BLOCK,
+    )
 
 
 def bias_shift(

@@ -169,12 +169,12 @@ def test_a_clamp_right_after_a_concat_is_quantized():
     assert error(model) < 0.03
 
 
-@pytest.mark.parametrize("middle", ["a_weight", "a_bias", "a_weight_dq", "x_q"])
+@pytest.mark.parametrize("middle", ["w1", "b1", "dq1", "q1"])
 def test_tensors_may_be_named_as_what_is_added(middle):
     model = net(
         [
             conv("x", "w", "a", "shift"),
-            helper.make_node("LeakyRelu", ["a"], [middle], name="a_dq"),
+            helper.make_node("LeakyRelu", ["a"], [middle], name="dq2"),
             conv(middle, "eye", "y"),
         ],
         {"w": draw(4, 3, 1, 1), "eye": EYE, "shift": draw(4)},
