@@ -31,6 +31,7 @@ _STEP = 0.0025
 _LOWEST, _HIGHEST = 0.01, 0.99
 _FEWEST_IMAGES = 8  # below, resampling images says little of how they scatter
 _RESAMPLES = 1000
+_AGREEMENT_NOISE = 0.02
 
 
 class Refit(Part):
@@ -73,7 +74,7 @@ def refit_threshold(
     """Find the threshold at which a candidate finds as much as its original does.
 
     It moves only where that is shown: the bootstrap interval over images must leave the
-    original's threshold out, and agreement must not suffer; at most by 0.15.
+    original's threshold out, and agreement must not fall by more than 0.02; at most by 0.15.
 
     Args:
         original: its detections, one entry an image, read with :func:`refit_profile`.
@@ -123,7 +124,7 @@ def _decide(
         for place in (threshold, chosen)
     ]
     tried = tried.model_copy(update={"agreement_before": agreed[0], "agreement_after": agreed[1]})
-    if (agreed[1] or 0.0) < (agreed[0] or 0.0):
+    if (agreed[1] or 0.0) < (agreed[0] or 0.0) - _AGREEMENT_NOISE:
         return tried.model_copy(update={"reason": "kept: at as many detections, fewer agree"})
     reason = f"moved for as many detections as the original's: {counted} before"
     if abs(chosen - threshold) > REACH - _STEP:
@@ -151,14 +152,15 @@ def _counts(found: Sequence[Detections], grid: NDArray[np.float64]) -> NDArray[n
 def _crossing(
     counts: NDArray[Any], wanted: NDArray[Any], grid: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return where each row of falling counts [n, thresholds] passes what is wanted [n].
+    """Return where each row of falling counts [n, thresholds] comes closest to what is wanted [n].
 
-    Where several thresholds give just as many, their middle; beyond either end, that end.
+    Where several thresholds come as close, their middle. Integer arithmetic makes scores that
+    are exactly equal: counts jump there, and between two thresholds lies nothing to choose.
     """
-    above = (counts > wanted[:, None]).sum(axis=1)
-    reached = (counts >= wanted[:, None]).sum(axis=1)
-    last = len(grid) - 1
-    left, right = (np.clip(place, 0, last) for place in (above, reached - 1))
+    apart = np.abs(counts - wanted[:, None])
+    closest = apart == apart.min(axis=1, keepdims=True)
+    left = closest.argmax(axis=1)
+    right = len(grid) - 1 - closest[:, ::-1].argmax(axis=1)
     middle: NDArray[np.float64] = (grid[left] + grid[right]) / 2
     return middle
 
