@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from edgecv_cli.compress.quantization.equalise import equalised
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.rounding import decode_mask
 from edgecv_cli.compress.quantization.weights import quantize_blocks, quantize_weights
@@ -31,6 +32,7 @@ def apply_plan(model: onnx.ModelProto, plan: QuantizePlan) -> onnx.ModelProto:
 
 def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     """Return the integer model from a graph that is normalised already."""
+    topology = equalised(topology, plan.equalise)
     missing = [name for name in plan.nodes if name not in topology.nodes]
     missing += [name for name in plan.layers if name not in topology.layers]
     missing += [

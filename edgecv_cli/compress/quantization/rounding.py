@@ -30,7 +30,7 @@ _DAMPING = 0.01
 
 def encode_mask(up: Mask) -> str:
     """Return a mask in storage order as base64 of one bit a weight, most significant bit first."""
-    return base64.b64encode(np.packbits(up.ravel())).decode("ascii")
+    return base64.b64encode(np.packbits(up.ravel()).tobytes()).decode("ascii")
 
 
 def decode_mask(text: str, shape: Sequence[int]) -> Mask:
