@@ -8,7 +8,6 @@ layers' inputs. No activation is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,47 +15,28 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgecv_cli.compress.quantization.statistics import (
+    BINS,
+    Histogram,
+    Observations,
+    TensorStats,
+)
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError, ModelError
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.graph.topology import Topology
 
+__all__ = ["Feed", "Observations", "TensorStats", "observe"]
+
 SAMPLE = 2048
-_BINS = 2048
 Feed = Mapping[str, NDArray[Any]]
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class TensorStats:
-    """What was seen of one activation tensor over all images.
-
-    Attributes:
-        mean_low, mean_high: mean over images of the smallest and largest element.
-        low, high: smallest and largest element of all.
-        quantiles: ``quantile(fraction)`` of a strided sample of the elements.
-    """
-
-    mean_low: float
-    mean_high: float
-    low: float
-    high: float
-    quantile: Callable[[float], float]
-
-
-@dataclass(frozen=True)
-class Observations:
-    """Statistics, and per-channel means of the layers' 4-D inputs, by tensor name."""
-
-    images: int
-    tensors: dict[str, TensorStats]
-    channel_means: dict[str, NDArray[np.float64]]
-
-
-class Histogram:
+class Counter:
     """Counts on a range that doubles when a value falls outside; old counts are merged in pairs."""
 
-    def __init__(self, bins: int = _BINS) -> None:
+    def __init__(self, bins: int = BINS) -> None:
         self._counts = np.zeros(bins, np.int64)
         self._low = 0.0
         self._width = 0.0
@@ -83,14 +63,9 @@ class Histogram:
         self._counts[offset : offset + half] = pairs
         self._width *= 2
 
-    def quantile(self, fraction: float) -> float:
-        """Return the value below which ``fraction`` of what was counted lies."""
-        cumulative = np.cumsum(self._counts)
-        target = fraction * cumulative[-1]
-        index = int(np.searchsorted(cumulative, target, side="left"))
-        before = cumulative[index - 1] if index else 0
-        inside = (target - before) / max(int(self._counts[index]), 1)
-        return self._low + (index + float(np.clip(inside, 0, 1))) * self._width
+    def histogram(self) -> Histogram:
+        """Return what was counted."""
+        return Histogram(self._counts, self._low, self._width)
 
 
 def observe(
@@ -135,7 +110,7 @@ class _Running:
     def __init__(self, names: list[str], slices: list[slice]) -> None:
         self._names = names
         self._slices = slices
-        self._histograms = [Histogram() for _ in names]
+        self._histograms = [Counter() for _ in names]
         self._sums = np.zeros((2, len(names)))
         self._bounds = np.stack([np.full(len(names), np.inf), np.full(len(names), -np.inf)])
         self._means: NDArray[np.float64] | None = None
@@ -164,7 +139,7 @@ class _Running:
                 mean_high=float(mean[1, index]),
                 low=float(self._bounds[0, index]),
                 high=float(self._bounds[1, index]),
-                quantile=self._histograms[index].quantile,
+                histogram=self._histograms[index].histogram(),
             )
             for index, name in enumerate(self._names)
         }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models import yolov8
 
 from edgecv_cli.compress.quantization.grids import tensors_of
-from edgecv_cli.compress.quantization.observe import Histogram, observe
+from edgecv_cli.compress.quantization.observe import Counter, observe
 from edgecv_cli.compress.quantization.placement import place
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError, InterruptedByUser, ModelError
@@ -123,19 +123,19 @@ def test_cancelling_stops_at_the_next_image(topology):
 def test_the_histograms_quantile_is_within_two_bins_of_the_exact_one(seed, scales, fraction):
     rng = np.random.default_rng(seed)
     parts = [rng.normal(0, scale, 500).astype(np.float32) for scale in scales]
-    histogram = Histogram()
+    histogram = Counter()
     for part in parts:
         histogram.add(part)
 
     whole = np.concatenate(parts)
     exact = np.quantile(whole, [max(0, fraction - 0.005), min(1, fraction + 0.005)])
     width = 8 * (whole.max() - whole.min()) / 2048
-    assert exact[0] - width <= histogram.quantile(fraction) <= exact[1] + width
+    assert exact[0] - width <= histogram.histogram().quantile(fraction) <= exact[1] + width
 
 
 def test_a_histogram_of_one_value_knows_it():
-    histogram = Histogram()
+    histogram = Counter()
     histogram.add(np.zeros(10, np.float32))
     histogram.add(np.zeros(10, np.float32))
 
-    assert histogram.quantile(0.5) == pytest.approx(0, abs=1e-6)
+    assert histogram.histogram().quantile(0.5) == pytest.approx(0, abs=1e-6)
