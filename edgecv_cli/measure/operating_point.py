@@ -119,6 +119,11 @@ def _decide(
     if interval.low <= threshold <= interval.high:
         return tried.model_copy(update={"reason": f"kept: {counted} is within their scatter"})
     chosen = round(point, 3)
+    reached = int(_counts(candidate, np.array([chosen])).sum())
+    if abs(reached - tried.wanted) >= abs(tried.found - tried.wanted):
+        return tried.model_copy(
+            update={"reason": f"kept: no threshold comes closer than {counted}"}
+        )
     agreed = [
         agreement(original, _shifted(candidate, threshold - place), threshold).agreement
         for place in (threshold, chosen)
