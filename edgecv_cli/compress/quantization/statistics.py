@@ -18,7 +18,7 @@ BINS = 2048
 _VERSION = 1
 # A network of 2,000 tensors fills a tenth of this.
 _MAX_BYTES = 512 * 1024**2
-_ARRAYS = {
+_ARRAYS: dict[str, tuple[Any, int]] = {
     "meta": (np.uint8, 1),
     "bounds": (np.float64, 2),
     "counts": (np.int64, 2),
@@ -56,7 +56,8 @@ class Histogram:
     @property
     def centres(self) -> Floats:
         """The middle of each bin, float64 [bins]."""
-        return self.low + (np.arange(len(self.counts)) + 0.5) * self.width
+        middles: Floats = np.arange(len(self.counts), dtype=np.float64) + 0.5
+        return self.low + middles * self.width
 
     def quantile(self, fraction: float) -> float:
         """Return the value below which ``fraction`` of what was counted lies."""
@@ -178,7 +179,7 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(data: bytes, dtype: type[np.generic], rank: int) -> NDArray[Any]:
+def _array(data: bytes, dtype: Any, rank: int) -> NDArray[Any]:
     stream = io.BytesIO(data)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("an array of an unknown version")
@@ -203,7 +204,8 @@ def _observations(arrays: dict[str, NDArray[Any]]) -> Observations:
     rows = zip(arrays["bounds"], arrays["counts"], arrays["bins"], strict=True)
     for name, (bounds, counts, (low, width)) in zip(names, rows, strict=True):
         histogram = Histogram(counts, float(low), float(width))
-        tensors[name] = TensorStats(*(float(bound) for bound in bounds), histogram)
+        mean_low, mean_high, least, most = (float(bound) for bound in bounds)
+        tensors[name] = TensorStats(mean_low, mean_high, least, most, histogram)
     lows, highs = arrays["ranges"]
     return Observations(
         images=meta["images"],
