@@ -9,7 +9,7 @@ from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.placement import integer_share
 from edgecv_cli.compress.quantization.plan import EqualisePlan, QuantizePlan
-from edgecv_cli.compress.quantization.propose import propose
+from edgecv_cli.compress.quantization.propose import placement_of, propose
 from edgecv_cli.compress.quantization.ranking import Ranking
 from edgecv_cli.compress.quantization.recipe import Candidate, Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
@@ -65,6 +65,11 @@ class Builder:
     def model(self, plan: QuantizePlan) -> bytes:
         """Return the model file of a plan, without metadata."""
         return serialize(apply_normalised(self._plain.evidence.topology, plan))
+
+    def share(self, recipe: Recipe) -> float:
+        """Return the fraction of the multiply-accumulates that a recipe leaves in integers."""
+        topology = self._plain.evidence.topology
+        return integer_share(topology, placement_of(topology, recipe, self._rules).nodes)
 
     def form(self, precision: str) -> Candidate:
         """Return the candidate of a precision that leaves nothing to search."""

@@ -7,7 +7,7 @@ import numpy as np
 from edgecv_cli.compress.quantization.apply import output_axis, store_layer
 from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids
 from edgecv_cli.compress.quantization.observe import Observations
-from edgecv_cli.compress.quantization.placement import place
+from edgecv_cli.compress.quantization.placement import Placement, place
 from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
@@ -35,12 +35,7 @@ def propose(
         source: content digest of the float model.
         input_size: [height, width] that a dynamic graph was fixed to.
     """
-    placement = place(
-        topology,
-        recipe.placement,
-        glue=rules.glue,
-        floats=dict.fromkeys(recipe.floats, "given back: in 8 bits it costs too much accuracy"),
-    )
+    placement = placement_of(topology, recipe, rules)
     grids = make_grids(
         topology,
         placement.nodes,
@@ -70,6 +65,16 @@ def propose(
         },
         layers=layers,
         reasons=placement.reasons,
+    )
+
+
+def placement_of(topology: Topology, recipe: Recipe, rules: TargetRules) -> Placement:
+    """Return the integer nodes of a recipe for a target."""
+    return place(
+        topology,
+        recipe.placement,
+        glue=rules.glue,
+        floats=dict.fromkeys(recipe.floats, "given back: in 8 bits it costs too much accuracy"),
     )
 
 

@@ -33,6 +33,8 @@ _EARNED = 0.003
 _SWITCH = {"auto": None, "on": True, "off": False}
 # Layers are given back in steps that double, so that a deep network takes few tries.
 _STEPS = (1, 2, 4, 8, 16, 32)
+# With less than this in integers there is nothing left to gain from them.
+_LEAST_SHARE = 0.2
 
 
 class Build(Protocol):
@@ -44,6 +46,10 @@ class Build(Protocol):
 
     def model(self, plan: QuantizePlan) -> bytes:
         """Return the model file of a plan."""
+        ...
+
+    def share(self, recipe: Recipe) -> float:
+        """Return the fraction of the multiply-accumulates that a recipe leaves in integers."""
         ...
 
 
@@ -177,16 +183,24 @@ class Search:
         best = max(placed, key=accuracy)
         if accuracy(best) <= accuracy(start) + _EARNED and goal.prefer != "accuracy":
             return []
-        groups = self._damages(start.recipe)
-        found: list[Candidate] = []
-        for count in (step for step in _STEPS if step < len(groups)):
-            floats = tuple(sorted({name for group in groups[:count] for name in group}))
-            recipe = replace(start.recipe, floats=floats)
-            candidate = rank(recipe)
-            if candidate.share < max(goal.min_share, 0.2):
-                break
-            found.append(candidate)
+        found = []
+        for floats in self._steps(start.recipe, self._damages(start.recipe), goal):
+            found.append(rank(replace(start.recipe, floats=floats)))
         return found
+
+    def _steps(
+        self, recipe: Recipe, groups: Sequence[tuple[str, ...]], goal: Goal
+    ) -> list[tuple[str, ...]]:
+        """Return ever more layers to give back, as far as enough stays in integers."""
+        least = max(goal.min_share, _LEAST_SHARE)
+        counts = []
+        for count in range(1, len(groups)):
+            share = self._build.share(replace(recipe, floats=_joined(groups[:count])))
+            if share < least:
+                break
+            counts.append(count)
+        wanted = [count for count in counts if count in _STEPS or count == counts[-1]]
+        return [_joined(groups[:count]) for count in wanted]
 
     def _propose(self, recipe: Recipe) -> Candidate:
         if recipe in self._known:
@@ -215,6 +229,10 @@ class Search:
             self._known[candidate.recipe] = replace(candidate, speedup=speedup)
             timed.append(self._known[candidate.recipe])
         return timed
+
+
+def _joined(groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for group in groups for name in group}))
 
 
 def _first(space: Space) -> Recipe:
