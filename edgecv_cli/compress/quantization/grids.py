@@ -77,7 +77,8 @@ def make_grids(
 
     Tensors on both sides of a node that only moves values share one grid, and so do the
     tensors of a Concat where their ranges are alike. A sigmoid's output lies in 0..1 whatever
-    was seen; what follows a clamp at zero never begins below zero. The grid of a dropped clamp's
+    was seen; what follows a clamp at zero never begins below zero; what the decode tail reads keeps
+    its extremes under every estimator. The grid of a dropped clamp's
     output never reaches beyond the clamp's range. Between layers whose inputs alone are on a grid
     it is the float nodes that move values.
     """
@@ -121,6 +122,9 @@ def _range(
     topology: Topology, tensor: str, observed: Observations, estimator: str, percentile: float
 ) -> tuple[float, float]:
     producer = topology.producer.get(tensor)
+    if producer in topology.heads:
+        # The extremes of what is decoded are the detections: the largest scores and boxes.
+        estimator = "minmax"
     low, high = _estimate(observed.tensors[tensor], estimator, percentile)
     if producer is None:
         return low, high
