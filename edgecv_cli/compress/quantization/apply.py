@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
 from edgecv_cli.compress.quantization.equalise import equalised
+from edgecv_cli.compress.quantization.float_forms import to_fp16
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.rounding import decode_mask
 from edgecv_cli.compress.quantization.weights import quantize_blocks, quantize_weights
 from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.graph.dynamic import insert_dynamic
 from edgecv_cli.graph.io import content_digest
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.qdq import Grid, LayerWeights, insert_qdq
@@ -33,27 +37,18 @@ def apply_plan(model: onnx.ModelProto, plan: QuantizePlan) -> onnx.ModelProto:
 def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
     """Return the integer model from a graph that is normalised already."""
     topology = equalised(topology, plan.equalise)
-    missing = [name for name in plan.nodes if name not in topology.nodes]
-    missing += [name for name in plan.layers if name not in topology.layers]
-    missing += [
-        name for name in plan.dropped if name not in plan.nodes or not _is_clamp(topology, name)
-    ]
-    missing += [
-        layer.data
-        for name, layer in topology.layers.items()
-        if name in plan.layers and name in plan.nodes and layer.data not in plan.grids
-    ]
-    if missing:
-        raise ConfigError(
-            f"the plan names the node '{missing[0]}', which the model lacks",
-            remedy="quantize anew with this version of edgecv",
-        )
+    _require_names(topology, plan)
+    if plan.precision in ("fp16", "fp32"):
+        return _float_form(topology, plan)
     weights = {}
     for name, stored in plan.layers.items():
         layer = topology.layers[name]
-        integer_bias = plan.bias == "int32" and name in plan.nodes
-        scale = plan.grids[layer.data].scale if integer_bias else None
+        scale = plan.grids[layer.data].scale if _has_integer_bias(plan, name) else None
         weights[name] = store_layer(topology, layer, stored, scale)
+    if plan.precision == "int8-dynamic":
+        return insert_dynamic(
+            topology.model, {name: _inputs_first(layer) for name, layer in weights.items()}
+        )
     return insert_qdq(
         topology.model,
         nodes=set(plan.nodes) - set(plan.dropped),
@@ -65,6 +60,49 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
         dropped=set(plan.dropped),
         bias=plan.bias,
     )
+
+
+def _require_names(topology: Topology, plan: QuantizePlan) -> None:
+    """Refuse a plan that names what the graph lacks.
+
+    Raises:
+        ConfigError: it does.
+    """
+    missing = [name for name in plan.nodes if name not in topology.nodes]
+    missing += [name for name in plan.layers if name not in topology.layers]
+    missing += [
+        name for name in plan.dropped if name not in plan.nodes or not _is_clamp(topology, name)
+    ]
+    missing += [name for name in plan.kept_fp32 if name not in topology.nodes]
+    if plan.precision == "int8-dynamic":
+        layers = (topology.layers[name] for name in plan.layers if name in topology.layers)
+        missing += [layer.name for layer in layers if layer.op == "Conv"]
+    else:
+        integer = (name for name in plan.layers if name in plan.nodes)
+        known = (topology.layers[name].data for name in integer if name in topology.layers)
+        missing += [tensor for tensor in known if tensor not in plan.grids]
+    if missing:
+        raise ConfigError(
+            f"the plan names the node '{missing[0]}', which the model lacks",
+            remedy="quantize anew with this version of edgecv",
+        )
+
+
+def _has_integer_bias(plan: QuantizePlan, name: str) -> bool:
+    return plan.bias == "int32" and plan.precision != "int8-dynamic" and name in plan.nodes
+
+
+def _float_form(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
+    if plan.precision == "fp16":
+        return to_fp16(topology, plan.kept_fp32)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(topology.model)
+    return copy
+
+
+def _inputs_first(layer: LayerWeights) -> LayerWeights:
+    """Return a matrix as [inputs, outputs]."""
+    return layer if layer.axis == 1 else replace(layer, weight=layer.weight.T, axis=1)
 
 
 def _is_clamp(topology: Topology, name: str) -> bool:
