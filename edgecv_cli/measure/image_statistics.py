@@ -19,7 +19,7 @@ from edgecv_cli.media.images import Image, Reduced, read_reduced
 SIDE = 64  # of the square that statistics are taken on
 MINIATURE = 16  # of the one that images are compared by
 TRAITS = ("brightness", "contrast", "colour", "warmth", "detail", "flat area", "shape")
-_FLAT = 3.0  # grey levels between neighbours: drawn surfaces and paper, not photographs
+_FLAT = 3  # grey levels between neighbours: drawn surfaces and paper, not photographs
 _NOTHING = 2.0  # grey levels of deviation, in the miniature: there is nothing to see
 
 
@@ -88,17 +88,24 @@ def image_statistics(
 def _look(image: Image) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     library = cv2()
     small = library.resize(image, (SIDE, SIDE), interpolation=library.INTER_AREA)
-    pixels = small.astype(np.float32)
-    grey = library.cvtColor(small, library.COLOR_BGR2GRAY).astype(np.float32)
-    steps = np.concatenate([np.abs(np.diff(grey, axis=axis)).ravel() for axis in (0, 1)])
+    grey = library.cvtColor(small, library.COLOR_BGR2GRAY)
+    planes = library.split(small)
+    highest, lowest = (
+        pick(pick(planes[0], planes[1]), planes[2]) for pick in (library.max, library.min)
+    )
+    steps = np.concatenate([
+        library.absdiff(grey[1:], grey[:-1]).ravel(),
+        library.absdiff(grey[:, 1:], grey[:, :-1]).ravel(),
+    ])  # fmt: skip
+    mean, deviation = library.meanStdDev(grey)
     miniature = library.resize(grey, (MINIATURE, MINIATURE), interpolation=library.INTER_AREA)
-    return miniature.round().astype(np.uint8).ravel(), (
-        float(grey.mean()),
-        float(grey.std()),
-        float((pixels.max(axis=2) - pixels.min(axis=2)).mean()),
-        float((pixels[..., 2] - pixels[..., 0]).mean()),
+    return miniature.ravel(), (
+        float(mean[0, 0]),
+        float(deviation[0, 0]),
+        library.mean(highest)[0] - library.mean(lowest)[0],
+        library.mean(planes[2])[0] - library.mean(planes[0])[0],
         float(steps.mean()),
-        float((steps < _FLAT).mean()),
+        np.count_nonzero(steps < _FLAT) / steps.size,
     )
 
 

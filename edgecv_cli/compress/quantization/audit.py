@@ -34,10 +34,11 @@ from edgecv_cli.runtime.opening import open_runner
 Check = Literal["blank", "few", "duplicates", "shared", "domain", "shape", "scale", "color"]
 
 FEW = 32
-_MOST_COMPARED = 256  # of the validation images
+_MOST_COMPARED = 64  # of the validation images
 _NAMED = 3
 _REPEATED = 0.05  # share of images from which repetition is worth a word
 _MATTERS = 0.4  # Kolmogorov-Smirnov distance; halves of one photo collection: 0.15
+_PADDED = 0.1  # share of the input, or octaves of stretching, from which aspect matters
 _UNSTABLE = 0.1  # share of a range in which halves may differ
 _OWN_IMAGES = "calibrate on images from where the detector will work, not on those of --data"
 
@@ -190,8 +191,8 @@ def _differing(found: Sequence[Difference]) -> list[Finding]:
                 remedy="calibrate on images of the kind that the detector will see",
             )
         )
-    if len(looks) < len(found):
-        shape = [entry for entry in found if entry.trait == "shape"]
+    shape = [entry for entry in found if entry.trait == "shape"]
+    if shape and abs(shape[0].first - shape[0].second) >= _PADDED:
         findings.append(
             Finding(
                 check="shape",
