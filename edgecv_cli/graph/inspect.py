@@ -51,6 +51,8 @@ def read_facts(model: onnx.ModelProto, *, input_size: tuple[int, int] | None = N
     if problem == OPEN_SIZES and _input_size(concrete) is not None:
         shapes |= close_shapes(concrete)
         probe, problem = probe_tail(concrete.graph, list(concrete.opset_import), shapes)
+        if problem == OPEN_SIZES:
+            problem = _unknown_sizes(concrete.graph)
     return GraphFacts(
         inputs=tuple(_spec(value, shapes) for value in graph_inputs(model)),
         outputs=tuple(_spec(value, shapes) for value in concrete.graph.output),
@@ -64,6 +66,13 @@ def read_facts(model: onnx.ModelProto, *, input_size: tuple[int, int] | None = N
         tail=probe,
         tail_problem=problem,
     )
+
+
+def _unknown_sizes(graph: onnx.GraphProto) -> str:
+    """Say why sizes stay open although the image's is known."""
+    foreign = sorted({node.op_type for node in graph.node if node.domain not in ("", "ai.onnx")})
+    because = f" ({', '.join(foreign)} are not of ONNX)" if foreign else ""
+    return f"the sizes of tensors depend on what they hold, or can't be inferred{because}"
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -16,6 +16,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.grids import tensors_of
 from edgecv_cli.compress.quantization.observe import Feed, Observations, observe
 from edgecv_cli.compress.quantization.placement import distinct_placements, place
+from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.scratch import ScratchFolder
@@ -57,14 +58,9 @@ def read_topology(artifact: Artifact, input_size: tuple[int, int] | None) -> Top
     """Normalise a float model and analyse it.
 
     Raises:
-        ModelError: the model is not float32 or float16, or has no layer that could run in integers.
+        ModelError: the model is quantized already, or has no layer that could run in integers.
     """
-    precision = artifact.facts(input_size).precision
-    if precision not in ("fp32", "fp16"):
-        raise ModelError(
-            f"'{artifact.path}' is {precision} already",
-            remedy="quantize the float model that it was made from",
-        )
+    require_float(artifact, input_size)
     topology = Topology.of(normalise(artifact.model, input_size=input_size))
     if not distinct_placements(topology):
         raise ModelError(
