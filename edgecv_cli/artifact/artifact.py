@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgecv_cli.detector.recognise import Recognised
     from edgecv_cli.graph.facts import GraphFacts
 
-FORMATS = {".onnx": "onnx"}
+FORMATS = {".onnx": "onnx", ".xml": "openvino"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ class Artifact:
 
     @cached_property
     def size_bytes(self) -> int:
-        """Bytes of the file itself."""
-        return self.path.stat().st_size
+        """Bytes of the file itself; of an OpenVINO model with the weights beside it."""
+        weights = self.path.with_suffix(".bin")
+        beside = self.format == "openvino" and weights.is_file()
+        return self.path.stat().st_size + (weights.stat().st_size if beside else 0)
 
     @cached_property
     def sha256(self) -> str:
@@ -57,9 +59,18 @@ class Artifact:
 
     @cached_property
     def model(self) -> onnx.ModelProto:
-        """The model in memory, checked; treat it as read-only."""
+        """The model in memory, checked; treat it as read-only.
+
+        Raises:
+            ModelError: it can't be read, or is no ONNX model.
+        """
         from edgecv_cli.graph.io import load_model
 
+        if self.format != "onnx":
+            raise ModelError(
+                f"'{self.path}' is no ONNX model, and this looks into the graph",
+                remedy="give the .onnx file that it was made from",
+            )
         return load_model(self.path)
 
     @cached_property
@@ -72,6 +83,8 @@ class Artifact:
     @cached_property
     def metadata(self) -> Mapping[str, str]:
         """Key/value strings stored in the model."""
+        if self.format == "openvino":
+            return self.facts().metadata
         from edgecv_cli.graph.io import read_metadata
 
         return read_metadata(self.model)
@@ -83,11 +96,18 @@ class Artifact:
 
     def facts(self, input_size: tuple[int, int] | None = None) -> GraphFacts:
         """Return the graph's facts at an image size ([height, width]; None: as fixed)."""
+        if input_size not in self._facts:
+            self._facts[input_size] = self._read_facts(input_size)
+        return self._facts[input_size]
+
+    def _read_facts(self, input_size: tuple[int, int] | None) -> GraphFacts:
+        if self.format == "openvino":
+            from edgecv_cli.graph.openvino_ir import read_ir
+
+            return read_ir(self.path, input_size=input_size)
         from edgecv_cli.graph.inspect import read_facts
 
-        if input_size not in self._facts:
-            self._facts[input_size] = read_facts(self.model, input_size=input_size)
-        return self._facts[input_size]
+        return read_facts(self.model, input_size=input_size)
 
     @cached_property
     def _facts(self) -> dict[tuple[int, int] | None, GraphFacts]:

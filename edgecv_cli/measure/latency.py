@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.machine_limits import usable_cores
@@ -187,7 +188,7 @@ def _run_of(lane: Lane) -> BenchRun:
         model=str(row.model),
         engine=row.engine,
         threads=row.threads or usable_cores(),
-        size_bytes=row.model.stat().st_size if row.model.is_file() else None,
+        size_bytes=Artifact.open(row.model).size_bytes if row.model.is_file() else None,
         error=lane.error_text(),
     )
     if lane.failure or not lane.rounds:

@@ -1,0 +1,1 @@
+"""Parts of quantize_vs_peers.py."""
