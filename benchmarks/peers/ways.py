@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import SPEC_KEY
+from edgecv_cli.artifact.sidecar import sidecar_path
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
@@ -139,6 +140,7 @@ def edgecv(job: Job, target: Path, options: dict[str, str]) -> str:
     except GateNotMetError as refused:
         return f"refused by its gates, measured nonetheless: {refused.problem}"
     saved.replace(target)
+    sidecar_path(saved).unlink()
     return _said(result)
 
 

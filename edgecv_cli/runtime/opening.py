@@ -36,9 +36,12 @@ def open_runner(
     device, _, precision = rest.partition(":")
     chosen = find_engine(name)
     if artifact.format not in chosen.formats:
+        able = [each.name for each in ENGINES if artifact.format in each.formats]
         raise UsageError(
             f"engine {name} does not read '{artifact.path.name}'",
-            remedy=f"give it a file of format {', '.join(sorted(chosen.formats))}",
+            remedy=f"use --engine {' or '.join(able)}"
+            if able
+            else f"give it a file of format {', '.join(sorted(chosen.formats))}",
         )
     availability = chosen.availability()
     if not availability.available:

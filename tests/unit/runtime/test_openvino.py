@@ -11,7 +11,7 @@ import pytest
 from runner_contract import RunnerContract
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.core.errors import EngineError, MissingDependencyError
+from edgecv_cli.core.errors import EngineError, MissingDependencyError, UsageError
 from edgecv_cli.runtime.opening import open_runner
 
 HERE = importlib.util.find_spec("openvino") is not None
@@ -79,6 +79,16 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
         open_runner(saved(models.ssd(), tmp_path), "openvino")
 
     assert "pip install openvino" in caught.value.remedy
+
+
+def test_a_format_that_another_engine_reads_names_that_engine(tmp_path):
+    path = tmp_path / "model.xml"
+    path.write_text("<net/>")
+
+    with pytest.raises(UsageError, match=r"does not read 'model\.xml'") as caught:
+        open_runner(Artifact.open(path), "onnxruntime")
+
+    assert "--engine openvino" in caught.value.remedy
 
 
 def test_only_engines_with_precisions_take_one(tmp_path):
