@@ -74,3 +74,43 @@ def test_glue_is_read_by_an_integer_node(topology):
             for reader in topology.consumers.get(output, [])
         ]
         assert chosen & set(readers)
+
+
+def test_layers_and_nodes_given_back_stay_float_and_say_why(topology):
+    whole = place(topology, "all")
+    layer = next(iter(topology.layers))
+    node = next(name for name in whole.nodes if name not in topology.layers)
+
+    less = place(topology, "all", floats={layer: "costs too much"}, keep={node})
+
+    assert {layer, node} <= set(whole.nodes)
+    assert not {layer, node} & set(less.nodes)
+    assert less.reasons[layer] == "costs too much"
+    assert place(topology, "all", floats={}, keep=set()) == whole
+
+
+def test_a_rule_keeps_its_own_reason_for_a_layer_that_is_also_given_back(topology):
+    head = topology.heads[0]
+    assert place(topology, "last", floats={head: "other"}).reasons[head] == "feeds the decode tail"
+
+
+@pytest.mark.parametrize("glue", ["inputs", "residual"])
+def test_between_layers_only_adds_of_a_layers_output_are_integer(topology, glue):
+    for placement in distinct_placements(topology, glue=glue):
+        for name in place(topology, placement, glue=glue).nodes:
+            if name not in topology.layers:
+                assert glue == "residual"
+                assert topology.nodes[name].op_type == "Add"
+
+
+def test_the_same_layers_are_integer_whatever_the_glue(topology):
+    for placement in ("all", "last2-depthwise-float"):
+        layers = [
+            {
+                name
+                for name in place(topology, placement, glue=glue).nodes
+                if name in topology.layers
+            }
+            for glue in ("ops", "inputs", "residual")
+        ]
+        assert layers[0] == layers[1] == layers[2]
