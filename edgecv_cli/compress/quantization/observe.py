@@ -1,8 +1,8 @@
 """Streaming ranges: one pass, observers inside the graph, memory independent of the images.
 
-The observers are ONNX nodes, so that what leaves the engine for each image is a few numbers a
-tensor: its minimum and maximum, a strided sample of its elements, and per-channel means of the
-layers' inputs. No activation is kept.
+What leaves the engine for each image is a few numbers a tensor: the least and greatest element of
+each channel, a strided sample of the elements, and channel means of the layers' inputs. No
+activation is kept.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
+from edgecv_cli.compress.quantization.following import Origin, Piece, trace
+from edgecv_cli.compress.quantization.observers import Observed, with_observers
 from edgecv_cli.compress.quantization.statistics import (
     BINS,
     Histogram,
@@ -28,9 +28,15 @@ from edgecv_cli.graph.topology import Topology
 
 __all__ = ["Feed", "Observations", "TensorStats", "observe"]
 
-SAMPLE = 2048
+SIGNATURES = 1024
+SIGNATURE_WIDTH = 512
+# Images whose numbers are worked up together: fewer, larger steps in numpy.
+_BATCH = 8
+# What the least of a sample may be above the least of all.
+_MARGIN = 1.25
 Feed = Mapping[str, NDArray[Any]]
 Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 class Counter:
@@ -45,14 +51,14 @@ class Counter:
         """Count finite values."""
         low, high = float(values.min()), float(values.max())
         if self._width == 0.0:
-            span = max(high - low, 1e-6)
+            span = max(high - low, 1e-6, 1e-6 * abs(low))
             self._low, self._width = low, span * (1 + 1e-6) / len(self._counts)
         while high >= self._low + self._width * len(self._counts):
             self._merge(0)
         while low < self._low:
             self._low -= self._width * len(self._counts)
             self._merge(len(self._counts) // 2)
-        index = ((values - self._low) / self._width).astype(np.int64)
+        index = ((values.astype(np.float64) - self._low) / self._width).astype(np.intp)
         np.clip(index, 0, len(self._counts) - 1, out=index)
         self._counts += np.bincount(index, minlength=len(self._counts))
 
@@ -81,145 +87,169 @@ def observe(
     Args:
         topology: the normalised graph.
         feeds: what every input is fed, by name, one image at a time.
-        tensors: activation tensors to observe.
+        tensors: activation tensors whose statistics are wanted.
         open_model: loads serialized ONNX and returns a function from feed to outputs.
         context: cancellation is polled per image.
 
     Raises:
         DataError: there was no image.
-        ModelError: an activation is not a finite number.
+        ModelError: an activation is not a finite number, or its size is open.
     """
-    names = list(tensors)
+    origins = trace(topology, tensors)
+    roots = dict.fromkeys(piece.source for origin in origins.values() for piece in origin.pieces)
     inputs = dict.fromkeys(layer.data for layer in topology.layers.values())
-    channels = [
-        name for name in inputs if name in names and len(topology.shapes.get(name, ())) == 4
+    averaged = [
+        name for name in inputs if name in origins and len(topology.shapes.get(name, ())) == 4
     ]
-    model, slices = _with_observers(topology, names, channels)
-    infer = open_model(serialize(model))
-    state = _Running(names, slices)
+    observed = with_observers(topology, roots, averaged)
+    infer = open_model(serialize(observed.model))
+    state = _Running(observed, origins)
     for feed in feeds:
         context.cancel.check()
-        low, high, samples, means = infer(feed)
-        state.add(low, high, samples, means)
+        state.add(*infer(feed))
     if state.images == 0:
         raise DataError("there is no calibration image", remedy="put images into --calibration")
-    return state.result(channels, topology)
+    return state.result(topology)
 
 
 class _Running:
-    def __init__(self, names: list[str], slices: list[slice]) -> None:
-        self._names = names
-        self._slices = slices
-        self._histograms = [Counter() for _ in names]
-        self._sums = np.zeros((2, len(names)))
-        self._bounds = np.stack([np.full(len(names), np.inf), np.full(len(names), -np.inf)])
-        self._means: NDArray[np.float64] | None = None
+    """What is kept between images: sums, extremes and counts."""
+
+    def __init__(self, observed: Observed, origins: dict[str, Origin]) -> None:
+        self._watched = {one.name: one for one in observed.watched}
+        self._open = np.zeros(observed.watched[-1].channels.stop, np.bool_)
+        for one in observed.watched:
+            self._open[one.channels] = one.floor is None
+        self._mean_parts = observed.means
+        self._origins = origins
+        pieces = [piece for origin in origins.values() for piece in origin.pieces]
+        self._counters = {(p.source, p.start, p.stop): Counter() for p in pieces}
+        self._sums = np.zeros((2, len(origins)))
+        self._bounds = np.stack([np.full(len(origins), np.inf), np.full(len(origins), -np.inf)])
+        self._channels: dict[str, Floats] = {}
+        self._means: Floats = np.zeros(0)
+        self._signatures: list[Array] = []
+        self._waiting: list[tuple[Array, Array, Array]] = []
         self.images = 0
 
-    def add(self, low: Array, high: Array, samples: Array, means: Array) -> None:
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            bad = self._names[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]
-            raise ModelError(
-                f"activation '{bad}' is not a finite number on a calibration image",
-                remedy="check the model in float first: `edgecv evaluate`",
-            )
-        self._sums += np.stack([low, high])
-        self._bounds[0] = np.minimum(self._bounds[0], low)
-        self._bounds[1] = np.maximum(self._bounds[1], high)
-        for histogram, part in zip(self._histograms, self._slices, strict=True):
-            histogram.add(samples[part])
-        self._means = means.astype(np.float64) + (0 if self._means is None else self._means)
+    def add(self, highs: Array, negated: Array, samples: Array, means: Array) -> None:
+        lows = self._lows(negated, samples)
+        self._require_finite(highs, lows, samples)
+        self._waiting.append((lows, highs, samples))
+        if self._mean_parts:
+            self._means = means + (self._means if self.images else np.zeros(len(means)))
+            if len(self._signatures) < SIGNATURES:
+                step = -(-len(means) // SIGNATURE_WIDTH)
+                self._signatures.append(means[::step].astype(np.float32))
         self.images += 1
+        if len(self._waiting) == _BATCH:
+            self._work_up()
 
-    def result(self, channels: list[str], topology: Topology) -> Observations:
+    def _lows(self, negated: Array, samples: Array) -> Array:
+        """Return the least value of each channel; above a floor the samples tell, with a margin."""
+        lows = np.zeros(self._open.shape, np.float32)
+        if self._open.any():
+            lows[self._open] = -negated
+        for one in self._watched.values():
+            if one.floor:
+                lows[one.channels] = max(one.floor, _MARGIN * float(samples[one.samples].min()))
+        return lows
+
+    def _require_finite(self, highs: Array, lows: Array, samples: Array) -> None:
+        if all(np.isfinite(part).all() for part in (highs, lows, samples)):
+            return
+        for name, one in self._watched.items():
+            parts = (highs[one.channels], lows[one.channels], samples[one.samples])
+            if not all(np.isfinite(part).all() for part in parts):
+                raise ModelError(
+                    f"activation '{name}' is not a finite number on a calibration image",
+                    remedy="check the model in float first: `edgecv evaluate`",
+                )
+
+    def _work_up(self) -> None:
+        lows, highs, samples = (np.stack(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        for index, (name, origin) in enumerate(self._origins.items()):
+            pairs = [self._piece_bounds(piece, lows, highs) for piece in origin.pieces]
+            low, high = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
+            if origin.channels:
+                sums = np.stack([low.sum(axis=0), high.sum(axis=0)])
+                self._channels[name] = self._channels.get(name, 0) + sums
+            least, most = low.min(axis=1), high.max(axis=1)
+            self._sums[:, index] += least.sum(), most.sum()
+            self._bounds[0, index] = min(self._bounds[0, index], least.min())
+            self._bounds[1, index] = max(self._bounds[1, index], most.max())
+        for (source, start, stop), counter in self._counters.items():
+            one = self._watched[source]
+            first, last = np.searchsorted(one.owners, (start, stop))
+            if first < last:
+                counter.add(samples[:, one.samples][:, first:last].ravel())
+
+    def _piece_bounds(self, piece: Piece, lows: Array, highs: Array) -> tuple[Floats, Floats]:
+        """Return least and greatest elements, float64 [images, channels]."""
+        base = self._watched[piece.source].channels.start
+        part = slice(base + piece.start, base + piece.stop)
+        return piece.bounds(lows[:, part].astype(np.float64), highs[:, part].astype(np.float64))
+
+    def result(self, topology: Topology) -> Observations:
+        if self._waiting:
+            self._work_up()
         mean = self._sums / self.images
-        stats = {
-            name: TensorStats(
+        stats = {}
+        for index, (name, origin) in enumerate(self._origins.items()):
+            stats[name] = TensorStats(
                 mean_low=float(mean[0, index]),
                 mean_high=float(mean[1, index]),
                 low=float(self._bounds[0, index]),
                 high=float(self._bounds[1, index]),
-                histogram=self._histograms[index].histogram(),
+                histogram=self._histogram(origin),
             )
-            for index, name in enumerate(self._names)
-        }
-        assert self._means is not None
-        parts: dict[str, NDArray[np.float64]] = {}
-        start = 0
-        for name in channels:
-            batch, width = (int(size or 0) for size in topology.shapes[name][:2])
-            means = self._means[start : start + batch * width].reshape(batch, width)
-            parts[name] = means.mean(axis=0) / self.images
-            start += batch * width
-        return Observations(self.images, stats, parts)
-
-
-def _with_observers(
-    topology: Topology, names: list[str], channels: list[str]
-) -> tuple[onnx.ModelProto, list[slice]]:
-    """Append observers; the outputs become lows, highs, samples and channel means."""
-    model = onnx.ModelProto()
-    model.CopyFrom(topology.model)
-    graph = model.graph
-    builder = _Builder(graph)
-    lows, highs, samples, slices = [], [], [], []
-    position = 0
-    for name in names:
-        lows.append(builder.reduce("ReduceMin", name))
-        highs.append(builder.reduce("ReduceMax", name))
-        elements = topology.elements(name)
-        if elements is None:
-            raise ModelError(f"the size of tensor '{name}' is open", remedy="give --input-size HxW")
-        step = max(1, elements // SAMPLE)
-        count = -(-elements // step)
-        samples.append(builder.sample(name, step))
-        slices.append(slice(position, position + count))
-        position += count
-    means = [builder.channel_mean(name) for name in channels] or [lows[0]]
-    del graph.output[:]
-    for label, parts in (("lows", lows), ("highs", highs), ("samples", samples), ("means", means)):
-        builder.join(f"edgecv_{label}", parts)
-    return model, slices
-
-
-class _Builder:
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph = graph
-        self._count = 0
-        self._flat = self._constant(np.asarray([-1], np.int64))
-        self._zero = self._constant(np.asarray([0], np.int64))
-        self._end = self._constant(np.asarray([np.iinfo(np.int64).max], np.int64))
-
-    def _name(self) -> str:
-        self._count += 1
-        return f"edgecv_observer_{self._count}"
-
-    def _constant(self, value: NDArray[np.int64]) -> str:
-        name = self._name()
-        self._graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
-
-    def _add(self, op: str, inputs: list[str], **attributes: Any) -> str:
-        name = self._name()
-        self._graph.node.append(helper.make_node(op, inputs, [name], **attributes))
-        return name
-
-    def reduce(self, op: str, tensor: str) -> str:
-        return self._add("Reshape", [self._add(op, [tensor], keepdims=0), self._flat])
-
-    def sample(self, tensor: str, step: int) -> str:
-        flat = self._add("Reshape", [tensor, self._flat])
-        if step == 1:
-            return flat
-        return self._add(
-            "Slice",
-            [flat, self._zero, self._end, self._zero, self._constant(np.asarray([step]))],
+        ranges = {name: sums / self.images for name, sums in self._channels.items()}
+        return Observations(
+            images=self.images,
+            tensors=stats,
+            channel_means=self._channel_means(topology),
+            channel_lows={name: pair[0] for name, pair in ranges.items()},
+            channel_highs={name: pair[1] for name, pair in ranges.items()},
+            signatures=np.stack(self._signatures)
+            if self._signatures
+            else np.zeros((0, 0), np.float32),
         )
 
-    def channel_mean(self, tensor: str) -> str:
-        pooled = self._add("GlobalAveragePool", [tensor])
-        return self._add("Reshape", [pooled, self._flat])
+    def _channel_means(self, topology: Topology) -> dict[str, Floats]:
+        found = {}
+        for name, part in self._mean_parts.items():
+            batch = topology.shapes[name][0] or 1
+            found[name] = self._means[part].reshape(batch, -1).mean(axis=0) / self.images
+        return found
 
-    def join(self, name: str, parts: list[str]) -> None:
-        self._graph.node.append(helper.make_node("Concat", parts, [name], axis=0))
-        self._graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    def _histogram(self, origin: Origin) -> Histogram:
+        """Return the histogram of a tensor from those of its pieces."""
+        parts = []
+        for piece in origin.pieces:
+            seen = self._counters[piece.source, piece.start, piece.stop].histogram()
+            if not piece.maps and len(origin.pieces) == 1:
+                return seen
+            one = self._watched[piece.source]
+            share = (piece.stop - piece.start) / (one.channels.stop - one.channels.start)
+            total = int(seen.counts.sum())
+            if total:
+                parts.append(
+                    (piece.values(seen.centres), seen.counts, one.elements * share / total)
+                )
+        return _merged(parts)
+
+
+def _merged(parts: Sequence[tuple[Floats, NDArray[np.int64], float]]) -> Histogram:
+    """Return one histogram of (values, counts, elements that a count stands for)."""
+    least = min(weight for _, _, weight in parts)
+    values = np.concatenate([values[counts > 0] for values, counts, _ in parts])
+    counts = np.concatenate(
+        [np.rint(counts[counts > 0] * (weight / least)) for _, counts, weight in parts]
+    )
+    low = float(values.min())
+    width = max(float(values.max()) - low, 1e-6, 1e-6 * abs(low)) * (1 + 1e-6) / BINS
+    index = np.clip(((values - low) / width).astype(np.int64), 0, BINS - 1)
+    return Histogram(
+        np.bincount(index, weights=counts, minlength=BINS).astype(np.int64), low, width
+    )
