@@ -66,7 +66,11 @@ def _cells(row: Mapping[str, Any], cap: str) -> list[str]:
 
 def _notes(entry: Mapping[str, Any]) -> list[str]:
     lines = [f"- {row['label']}: {row['note']}" for row in entry["rows"] if row["note"]]
-    lines += [f"- warning: {text}" for text in entry["warnings"]]
+    if entry["warnings"]:
+        lines.append(
+            f"- {len(entry['warnings'])} warnings about the timing (the JSON has them all), the "
+            f"first: {entry['warnings'][0]}"
+        )
     return ["\n".join(lines)] if lines else []
 
 

@@ -24,6 +24,7 @@ from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.opset import at_least
 from edgecv_cli.graph.tail import find_tail
 from edgecv_cli.inference.calibration import CalibrationFeed
+from edgecv_cli.measure.hardware import has_vnni
 from edgecv_cli.media.images import open_images
 from edgecv_cli.pipeline.stock import stock_quantize
 from edgecv_cli.stages.quantize import quantize
@@ -184,11 +185,13 @@ def float_tail(job: Job, target: Path) -> str:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
+        reduce_range=not has_vnni(),  # as ONNX Runtime's documentation advises
         nodes_to_exclude=tail,
         extra_options={"CalibMovingAverage": True},
     )
     source.unlink()
-    return f"{len(tail)} nodes of the decode tail left in float"
+    bits = 8 if has_vnni() else 7
+    return f"{len(tail)} nodes of the decode tail left in float, weights of {bits} bits"
 
 
 def nncf_onnx(job: Job, target: Path) -> str:
