@@ -47,14 +47,14 @@ def near_duplicates(images: ImageStatistics) -> list[tuple[int, int]]:
     places = np.flatnonzero(~images.blank)
     centred = images.miniatures[places].astype(np.float32)
     centred -= centred.mean(axis=1, keepdims=True)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1.0)
     found = []
     for start in range(0, len(places), _BLOCK):
         block = centred[start : start + _BLOCK]
         alike = block @ centred[: start + len(block)].T >= ALIKE
         for row, likes in enumerate(alike):
-            first = int(likes.argmax())  # an image is like itself: there always is one
-            if first < start + row:
+            first = int(likes.argmax())  # an image is like itself, or like none
+            if likes.any() and first < start + row:
                 found.append((int(places[first]), int(places[start + row])))
     return found
 

@@ -20,7 +20,7 @@ SIDE = 64  # of the square that statistics are taken on
 MINIATURE = 16  # of the one that images are compared by
 TRAITS = ("brightness", "contrast", "colour", "warmth", "detail", "flat area", "shape")
 _FLAT = 3  # grey levels between neighbours: drawn surfaces and paper, not photographs
-_NOTHING = 2.0  # grey levels of deviation, in the miniature: there is nothing to see
+_NOTHING = 2.0  # of 255: less deviation than any exposed picture's
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ImageStatistics:
         paths: the files.
         digests: sha256 of each file's bytes.
         miniatures: uint8 [n, 256], grey, 16 x 16 pixels.
+        deviations: float64 [n], the largest deviation of a colour's values over the image.
         traits: float64 [n, 7], in the order of ``TRAITS``: brightness (mean grey level,
             0..255), contrast (its deviation), colour (mean chroma, 0..255), warmth (red minus
             blue), detail (mean step between neighbours in grey levels), flat area (share of
@@ -41,6 +42,7 @@ class ImageStatistics:
     paths: tuple[Path, ...]
     digests: tuple[str, ...]
     miniatures: NDArray[np.uint8]
+    deviations: NDArray[np.float64]
     traits: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -49,8 +51,8 @@ class ImageStatistics:
     @property
     def blank(self) -> NDArray[np.bool_]:
         """Which images show nothing: of one colour throughout, or nearly so; bool [n]."""
-        seen: NDArray[np.bool_] = self.miniatures.std(axis=1) < _NOTHING
-        return seen
+        nothing: NDArray[np.bool_] = self.deviations < _NOTHING
+        return nothing
 
 
 def image_statistics(
@@ -67,6 +69,7 @@ def image_statistics(
     kept: list[Path] = []
     digests: list[str] = []
     miniatures = np.zeros((len(paths), MINIATURE * MINIATURE), np.uint8)
+    deviations = np.zeros(len(paths))
     traits = np.zeros((len(paths), len(TRAITS)))
     with context.progress.task(name, len(paths), "image") as task:
         for path in paths:
@@ -77,15 +80,17 @@ def image_statistics(
             except DataError:
                 continue
             place = len(kept)
-            miniatures[place], traits[place, :-1] = _look(reduced.image)
+            miniatures[place], deviations[place], traits[place, :-1] = _look(reduced.image)
             traits[place, -1] = _shape(reduced, spec)
             kept.append(path)
             digests.append(reduced.sha256)
     used = len(kept)
-    return ImageStatistics(tuple(kept), tuple(digests), miniatures[:used], traits[:used])
+    return ImageStatistics(
+        tuple(kept), tuple(digests), miniatures[:used], deviations[:used], traits[:used]
+    )
 
 
-def _look(image: Image) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+def _look(image: Image) -> tuple[NDArray[np.uint8], float, tuple[float, ...]]:
     library = cv2()
     small = library.resize(image, (SIDE, SIDE), interpolation=library.INTER_AREA)
     grey = library.cvtColor(small, library.COLOR_BGR2GRAY)
@@ -99,13 +104,17 @@ def _look(image: Image) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     ])  # fmt: skip
     mean, deviation = library.meanStdDev(grey)
     miniature = library.resize(grey, (MINIATURE, MINIATURE), interpolation=library.INTER_AREA)
-    return miniature.ravel(), (
-        float(mean[0, 0]),
-        float(deviation[0, 0]),
-        library.mean(highest)[0] - library.mean(lowest)[0],
-        library.mean(planes[2])[0] - library.mean(planes[0])[0],
-        float(steps.mean()),
-        np.count_nonzero(steps < _FLAT) / steps.size,
+    return (
+        miniature.ravel(),
+        float(library.meanStdDev(small)[1].max()),
+        (
+            float(mean[0, 0]),
+            float(deviation[0, 0]),
+            library.mean(highest)[0] - library.mean(lowest)[0],
+            library.mean(planes[2])[0] - library.mean(planes[0])[0],
+            float(steps.mean()),
+            np.count_nonzero(steps < _FLAT) / steps.size,
+        ),
     )
 
 

@@ -43,6 +43,7 @@ _NO_FLOATS: Mapping[str, str] = {}
 _ELEMENTWISE = frozenset({"Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip"})
 PASS_THROUGH = frozenset({"MaxPool", "Resize", "Split", "Reshape", "Transpose"})
 _GLUE = _ELEMENTWISE | PASS_THROUGH | {"Concat", "GlobalAveragePool", "AveragePool"}
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})  # a MatMul of two tensors is no layer
 _INTEGER_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 _ACTIVATIONS = frozenset({"Add", "Mul", "Sigmoid", "HardSigmoid", "LeakyRelu", "Relu", "Clip"})
 
@@ -110,7 +111,7 @@ def integer_share(topology: Topology, nodes: tuple[str, ...]) -> float:
 
 
 def _reasons(topology: Topology, placement: str) -> dict[str, str]:
-    reasons: dict[str, str] = {}
+    reasons = dict.fromkeys(_without_weights(topology), "its weights are computed")
     for name, layer in topology.layers.items():
         unfit = _unfit(topology, layer)
         if unfit is not None:
@@ -129,6 +130,17 @@ def _reasons(topology: Topology, placement: str) -> dict[str, str]:
     return reasons
 
 
+def _without_weights(topology: Topology) -> list[str]:
+    """Return what would be a layer if its weights were stored."""
+    return [
+        name
+        for name, node in topology.nodes.items()
+        if node.op_type in _WEIGHTED
+        and name not in topology.tail
+        and not topology.constants.is_constant(node.input[1])
+    ]
+
+
 def _unfit(topology: Topology, layer: Layer) -> str | None:
     """Return why a layer can't be stored as integers in any placement, or None."""
     if layer.op not in _INTEGER_LAYERS:
@@ -137,12 +149,17 @@ def _unfit(topology: Topology, layer: Layer) -> str | None:
         return "its weights are not stored as they are"
     if layer.op != "Conv" and len(topology.shapes[layer.weight]) != 2:
         return "its weights are not a matrix"
-    if layer.bias is not None:
-        if topology.constants.tensor(layer.bias) is None:
-            return "its bias is computed"
-        channels = topology.shapes[layer.name][-1]
-        if layer.op == "Gemm" and topology.elements(layer.bias) not in (1, channels):
-            return "its bias differs from row to row"
+    if None in (topology.elements(layer.data), topology.elements(layer.name)):
+        return "its size depends on what the image shows"
+    return None if layer.bias is None else _unfit_bias(topology, layer, layer.bias)
+
+
+def _unfit_bias(topology: Topology, layer: Layer, bias: str) -> str | None:
+    if topology.constants.tensor(bias) is None:
+        return "its bias is computed"
+    channels = topology.shapes[layer.name][-1]
+    if layer.op == "Gemm" and topology.elements(bias) not in (1, channels):
+        return "its bias differs from row to row"
     return None
 
 
@@ -245,6 +262,9 @@ def _is_read(topology: Topology, name: str, integer: set[str]) -> bool:
 
 def _supported(topology: Topology, name: str) -> bool:
     node = topology.nodes[name]
+    tensors = [*topology.activations(name), *filter(None, node.output)]
+    if any(topology.elements(tensor) is None for tensor in tensors):
+        return False
     if node.op_type in PASS_THROUGH and topology.activations(name) != [node.input[0]]:
         return False
     if node.op_type == "Resize":
