@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.grids import tensors_of
 from edgecv_cli.compress.quantization.observe import Feed, Observations, observe
-from edgecv_cli.compress.quantization.placement import distinct_placements, place
+from edgecv_cli.compress.quantization.placement import Glue, distinct_placements, place
 from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ModelError
@@ -88,7 +89,7 @@ def gather(
         InterruptedByUser: the run was cancelled.
     """
     feed = CalibrationFeed(paths, input_specs(topology.model), spec, context)
-    tensors = tensors_of(topology, place(topology, "all").nodes)
+    tensors = _tensors(topology)
     reset = reset_peak_rss()
     started = time.perf_counter()
     with scratch() as folder, ExitStack() as stack:
@@ -110,6 +111,15 @@ def gather(
         seconds=time.perf_counter() - started,
         peak_rss_bytes=peak_rss_bytes() if reset else None,
     )
+
+
+def _tensors(topology: Topology) -> list[str]:
+    """Return every tensor that a grid may be asked for, whatever the target."""
+    found: dict[str, None] = {}
+    for glue in get_args(Glue):
+        nodes = place(topology, "all", glue=glue).nodes
+        found.update(dict.fromkeys(tensors_of(topology, nodes, glue)))
+    return list(found)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from edgecv_cli.compress.quantization.observe import Observations, TensorStats
+from edgecv_cli.compress.quantization.observe import Observations
 from edgecv_cli.compress.quantization.placement import (
     PASS_THROUGH,
     Glue,
@@ -12,10 +12,12 @@ from edgecv_cli.compress.quantization.placement import (
     clamp_range,
 )
 from edgecv_cli.compress.quantization.plan import GridPlan
+from edgecv_cli.compress.quantization.ranges import ESTIMATORS, estimate
 from edgecv_cli.graph.grid import UNSIGNED, Grid, GridKind, grid_of
 from edgecv_cli.graph.topology import Topology
 
-ESTIMATORS = ("mean-minmax", "minmax", "percentile")
+__all__ = ["ESTIMATORS", "implied_clamps", "make_grids", "planned", "tensors_of"]
+
 # Concatenated tensors share one grid where that costs less than a third of a bit.
 _CONCAT_SLACK = 1.25
 
@@ -91,7 +93,9 @@ def make_grids(
     ranges: dict[str, tuple[float, float]] = {}
     for tensor in tensors_of(topology, nodes, glue):
         if tensor not in hidden:
-            ranges[tensor] = _range(topology, tensor, observed, estimator, percentile)
+            ranges[tensor] = _range(
+                topology, tensor, observed, estimator=estimator, percentile=percentile, kind=kind
+            )
     movers = nodes
     if glue != "ops":
         movers = tuple(name for name in topology.nodes if name not in topology.tail)
@@ -119,33 +123,30 @@ def planned(grids: Mapping[str, Grid]) -> dict[str, GridPlan]:
 
 
 def _range(
-    topology: Topology, tensor: str, observed: Observations, estimator: str, percentile: float
+    topology: Topology,
+    tensor: str,
+    observed: Observations,
+    *,
+    estimator: str,
+    percentile: float,
+    kind: GridKind,
 ) -> tuple[float, float]:
     producer = topology.producer.get(tensor)
     if producer in topology.heads:
         # The extremes of what is decoded are the detections: the largest scores and boxes.
         estimator = "minmax"
-    low, high = _estimate(observed.tensors[tensor], estimator, percentile)
+    low, high = estimate(observed.tensors[tensor], estimator, percentile, kind)
     if producer is None:
         return low, high
-    kind = topology.nodes[producer].op_type
-    if kind == "Sigmoid":
+    op = topology.nodes[producer].op_type
+    if op == "Sigmoid":
         return 0.0, 1.0
-    if kind in ("Relu", "Clip"):
+    if op in ("Relu", "Clip"):
         bounds = clamp_range(topology, producer)
         if bounds is not None:
             # A hair below the bound, so that no grid point lies above it after rounding.
             return 0.0, min(high, bounds[1] * (1 - 1e-6))
     return low, high
-
-
-def _estimate(stats: TensorStats, estimator: str, percentile: float) -> tuple[float, float]:
-    if estimator == "minmax":
-        return stats.low, stats.high
-    if estimator == "mean-minmax":
-        return stats.mean_low, stats.mean_high
-    rest = 1.0 - percentile / 100.0
-    return stats.quantile(rest), stats.quantile(1.0 - rest)
 
 
 class _Groups:

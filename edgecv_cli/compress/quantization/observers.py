@@ -26,7 +26,7 @@ SAMPLE = 1024
 _THINNED = 64 * 1024
 # Engines block channels by 8 or 16.
 _BLOCK = 16
-_FOLLOWING = frozenset({"Relu", "Clip", "LeakyRelu", "Mul", "HardSwish"})
+_FOLLOWING = frozenset({"Relu", "Clip", "LeakyRelu"})
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _is_blocked(topology: Topology, tensor: str) -> bool:
     layer = topology.layers.get(name)
     if layer is None:
         operands = topology.activations(name)
-        return node.op_type in _FOLLOWING and _is_blocked(topology, operands[0])
+        follows = node.op_type in _FOLLOWING or is_hard_swish(topology, name)
+        return follows and _is_blocked(topology, operands[0])
     groups = next((a.i for a in node.attribute if a.name == "group"), 1)
     width = channels_of(topology, layer.data) or 0
     fits = width % _BLOCK == 0 or width < _BLOCK // 4
