@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecv_cli.core.files import sha256_file
 from edgecv_cli.measure.image_statistics import TRAITS, ImageStatistics
 
 ALIKE = 0.97  # correlation of two miniatures; unrelated photographs stay below 0.9
@@ -53,8 +54,8 @@ def near_duplicates(images: ImageStatistics) -> list[tuple[int, int]]:
         block = centred[start : start + _BLOCK]
         alike = block @ centred[: start + len(block)].T >= ALIKE
         for row, likes in enumerate(alike):
-            first = int(likes.argmax())  # an image is like itself, or like none
-            if likes.any() and first < start + row:
+            first = int(likes.argmax())  # itself at the latest
+            if likes[first] and first < start + row:
                 found.append((int(places[first]), int(places[start + row])))
     return found
 
@@ -69,9 +70,10 @@ def shared_files(images: ImageStatistics, paths: Sequence[Path]) -> list[tuple[P
     same = []
     for path in paths:
         if _length(path) in lengths:
-            image = known.get(hashlib.sha256(path.read_bytes()).hexdigest())
-            if image is not None:
-                same.append((image, path))
+            with suppress(OSError):
+                image = known.get(sha256_file(path))
+                if image is not None:
+                    same.append((image, path))
     return same
 
 
