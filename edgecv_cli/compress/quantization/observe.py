@@ -31,7 +31,7 @@ __all__ = ["Feed", "Observations", "TensorStats", "observe"]
 SIGNATURES = 1024
 SIGNATURE_WIDTH = 512
 # Images whose numbers are worked up together: fewer, larger steps in numpy.
-_BATCH = 8
+_BATCH = 32
 # What the least of a sample may be above the least of all.
 _MARGIN = 1.25
 Feed = Mapping[str, NDArray[Any]]
