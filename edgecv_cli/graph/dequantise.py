@@ -1,11 +1,13 @@
 """Turn a QDQ model back to float: the pairs go, stored integers become the numbers they stand for.
 
 What rounding lost stays lost; nothing more is lost. Exporters (this one too) leave out a Relu
-that the grid of its output implies: where a grid begins at 0, the clamp is put back.
+that the grid of its output implies: where a grid begins at 0, the clamp is put back. Not so in
+the decode tail, where grids begin at 0 because boxes and scores do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from edgecv_cli.core.errors import ModelError
-from edgecv_cli.graph.tail import INTEGER_WEIGHTED
+from edgecv_cli.graph.tail import INTEGER_WEIGHTED, find_tail
 
 _QUANTIZE, _RESTORE = "QuantizeLinear", "DequantizeLinear"
 _ORT_DOMAIN = "com.microsoft"
@@ -57,18 +59,20 @@ def dequantised(model: onnx.ModelProto) -> onnx.ModelProto:
             "from its arithmetic",
             remedy="give the float model that it was made from, or one quantized in QDQ form",
         )
+    tail = find_tail(model.graph)
+    decoding = {*tail.heads, *(name for node in tail.nodes for name in node.output)}
     work = ir.from_proto(model)
     graph = work.graph
     for node in list(graph):
         if node.op_type == _RESTORE:
-            _undo(graph, node)
+            _undo(graph, node, decoding)
     passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
     result: onnx.ModelProto = ir.to_proto(passes(work).model)
     _require_float(result)
     return result
 
 
-def _undo(graph: ir.Graph, restore: ir.Node) -> None:
+def _undo(graph: ir.Graph, restore: ir.Node, decoding: AbstractSet[str]) -> None:
     """Replace one DequantizeLinear by what it gives back."""
     source = restore.inputs[0]
     assert source is not None
@@ -78,7 +82,8 @@ def _undo(graph: ir.Graph, restore: ir.Node) -> None:
     elif quantize is not None and quantize.op_type == _QUANTIZE:
         whole = quantize.inputs[0]
         assert whole is not None
-        _replace(graph, restore, _clamped(graph, quantize, whole))
+        value = whole if whole.name in decoding else _clamped(graph, quantize, whole)
+        _replace(graph, restore, value)
 
 
 def _replace(graph: ir.Graph, restore: ir.Node, value: ir.Value) -> None:

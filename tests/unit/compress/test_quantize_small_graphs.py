@@ -246,6 +246,49 @@ def test_a_computed_bias_is_kept():
     assert error(model, correction=True) < 0.03
 
 
+def test_a_layer_of_computed_weights_stays_float_and_says_so():
+    model = net(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["w", "mean"], ["computed"]),
+            conv("x", "computed", "c"),
+            conv("c", "eye", "y"),
+        ],
+        {"w": draw(4, 3, 1, 1), "eye": EYE},
+        "y",
+    )
+    placement = place(Topology.of(normalise(model)), "all")
+    assert placement.reasons == {"c": "its weights are computed"}
+    assert error(model) < 0.03
+
+
+def test_a_layer_whose_size_depends_on_the_image_stays_float_and_says_so():
+    model = net(
+        [
+            helper.make_node("NonZero", ["x"], ["places"]),
+            helper.make_node("Cast", ["places"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["real", "axes"], ["image"]),
+            conv("image", "some", "found"),
+            helper.make_node("Relu", ["found"], ["above"]),
+            helper.make_node("ReduceMean", ["above"], ["mean"], keepdims=0),
+            helper.make_node("Add", ["x", "mean"], ["moved"]),
+            conv("moved", "w", "c"),
+            conv("c", "eye", "y"),
+        ],
+        {
+            "axes": np.asarray([0, 2], np.int64),
+            "some": np.full((2, 4, 1, 1), 0.01, np.float32),
+            "w": draw(4, 3, 1, 1),
+            "eye": EYE,
+        },
+        "y",
+    )
+    placement = place(Topology.of(normalise(model)), "all")
+    assert placement.reasons == {"found": "its size depends on what the image shows"}
+    assert "above" not in placement.nodes
+    assert error(model) < 0.03
+
+
 def test_channels_of_denormal_weights_become_zeros():
     weights = draw(4, 3, 1, 1)
     weights[0], weights[1] = 1e-40, 1e-44
