@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step, dump_lineage
 from edgecv_cli.compress.quantization.apply import apply_normalised
+from edgecv_cli.compress.quantization.audit import Finding, audit, too_few
 from edgecv_cli.compress.quantization.build import Builder
 from edgecv_cli.compress.quantization.evidence import Evidence, gather
 from edgecv_cli.compress.quantization.judge import Gates, Judge, Verdict
@@ -16,6 +17,7 @@ from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.ranking import Ranking
 from edgecv_cli.compress.quantization.recipe import Candidate, Goal, Recipe
 from edgecv_cli.compress.quantization.search import Search, space_of
+from edgecv_cli.compress.quantization.sensitivity import Probe
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
@@ -25,6 +27,7 @@ from edgecv_cli.detector.feeding import fed_as
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.measure.hardware import engine_versions, machine
+from edgecv_cli.measure.operating_point import Refit
 from edgecv_cli.report.blocks import Block
 from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
 from edgecv_cli.stages.quantize_inputs import Inputs
@@ -34,6 +37,7 @@ from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _MAX_JUDGED = 5
 _HOPE = 0.95
+_SMALL_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Job:
         self.context = context
         self.evidence: Evidence | None = None
         self.ranking: Ranking | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.refit: Refit | None = None
         self.candidates: list[Candidate] = []
         self.judge: Judge | None = None
 
@@ -68,9 +74,8 @@ class Job:
         for candidate in self.candidates[:_MAX_JUDGED]:
             if judged and self._hopeless(candidate):
                 break
-            final = self._refitted(candidate)
             path = self.folder / f"judged-{len(judged)}.onnx"
-            path.write_bytes(self.bytes_of(final.plan))
+            final = self._written(candidate, path)
             judged.append(Judged(final, path, self.judge.judge(path)))
             if not judged[-1].verdict.refused:
                 return judged
@@ -109,6 +114,8 @@ class Job:
             inputs=self.inputs,
             evidence=self.evidence,
             judge=self.judge,
+            findings=self.findings,
+            refit=self.refit,
             threads=self.config.threads or usable_cores(),
             machine=machine(self.config.threads),
         )
@@ -141,7 +148,14 @@ class Job:
             return [Candidate(recipe, plan, integer_share(inputs.topology, plan.nodes))]
         assert inputs.images is not None
         evidence = self._gather()
-        builder = Builder(evidence, inputs.rules, self._observe_again, self.context)
+        builder = Builder(
+            evidence,
+            inputs.rules,
+            self._observe_again,
+            folder=self.folder,
+            threads=config.threads,
+            context=self.context,
+        )
         if config.precision not in ("int8", "auto", "mixed"):
             return [builder.form(config.precision)]
         found = self._searched(evidence, builder)
@@ -154,7 +168,7 @@ class Job:
             inputs.topology,
             builder,
             self.ranking,
-            lambda recipe: builder.damages(recipe, self.ranking),
+            lambda plan: self._damages(plan, evidence),
             self.folder,
             seconds=config.speed_seconds / 4,
             context=self.context,
@@ -184,9 +198,38 @@ class Job:
         speedup = candidate.speedup
         return speedup is not None and speedup < _HOPE * self.config.speedup_gate
 
+    def _damages(self, plan: QuantizePlan, evidence: Evidence) -> Sequence[tuple[str, ...]]:
+        """Return groups of a plan's layers, the one first that does most damage for its work."""
+        inputs = self.inputs
+        probe = Probe(
+            inputs.topology,
+            plan,
+            inputs.artifact,
+            inputs.spec,
+            evidence.used,
+            glue=inputs.rules.glue,
+            folder=self.folder,
+            threads=self.config.threads,
+            context=self.context,
+        )
+        rows = [row for row in probe.run().rows if row.damage > 0]
+        # what little a small group gives in speed must not make it the dearest
+        rows.sort(key=lambda row: -row.damage / (row.macs_share + _SMALL_SHARE))
+        return [row.layers for row in rows]
+
     def _gather(self) -> Evidence:
         inputs, config = self.inputs, self.config
         assert inputs.images is not None
+        data = [item.path for item in inputs.data.items] if inputs.data else []
+        self.findings = audit(
+            inputs.artifact,
+            inputs.spec,
+            inputs.images.paths,
+            data,
+            engine="onnxruntime",
+            threads=config.threads,
+            context=self.context,
+        )
         self.evidence = gather(
             inputs.artifact,
             inputs.topology,
@@ -197,6 +240,7 @@ class Job:
             threads=config.threads,
             context=self.context,
         )
+        self.findings += too_few(self.evidence.observed.images, None)
         return self.evidence
 
     def _observe_again(self, evidence: Evidence) -> Evidence:
@@ -224,11 +268,17 @@ class Job:
             context=self.context,
         )
 
-    def _refitted(self, candidate: Candidate) -> Candidate:
-        """Return the candidate with the score threshold that keeps the operating point."""
-        if self.config.keep_threshold or self.ranking is None or self.inputs.plan is not None:
+    def _written(self, candidate: Candidate, path: Path) -> Candidate:
+        """Write a candidate's file, with the score threshold that keeps the operating point."""
+        path.write_bytes(self.bytes_of(candidate.plan))
+        if self.config.keep_threshold or self.ranking is None or not candidate.plan.nodes:
             return candidate
-        return candidate
+        self.refit = self.ranking.refit(path)
+        if self.refit.threshold == self.refit.original:
+            return candidate
+        plan = candidate.plan.model_copy(update={"score_threshold": self.refit.threshold})
+        path.write_bytes(self.bytes_of(plan))
+        return replace(candidate, plan=plan)
 
     def _make_judge(self) -> Judge:
         inputs, config = self.inputs, self.config

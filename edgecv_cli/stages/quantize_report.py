@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecv_cli.compress.quantization.audit import Finding
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.judge import Judge, Seen, Verdict
 from edgecv_cli.compress.quantization.plan import QuantizePlan
@@ -16,6 +17,7 @@ from edgecv_cli.core.measurement import LatencySummary
 from edgecv_cli.core.result import Interval, Machine
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.latency_result import SpeedResult
+from edgecv_cli.measure.operating_point import Refit
 from edgecv_cli.stages.quantize_inputs import Inputs
 from edgecv_cli.stages.quantize_result import (
     Calibration,
@@ -35,6 +37,8 @@ class RunFacts:
     inputs: Inputs
     evidence: Evidence | None
     judge: Judge
+    findings: tuple[Finding, ...]
+    refit: Refit | None
     threads: int
     machine: Machine
 
@@ -78,7 +82,9 @@ def build_result(
         calibration=_calibration(run.evidence),
         candidates=tuple(_row(entry, verdicts) for entry in candidates),
         gates=verdict.gates,
-        warnings=verdict.warnings,
+        warnings=(*run.inputs.doubts, *(str(one) for one in run.findings), *verdict.warnings),
+        audit=run.findings,
+        threshold=run.refit,
         notes=_notes(run, len(verdicts)),
         how=_how(run, speed),
         report=None if run.config.report is None else str(run.config.report),
@@ -104,6 +110,7 @@ def kept_float(result: QuantizeResult, reason: str, size: int) -> QuantizeResult
             "layers": None,
             "int8_macs_share": 0.0,
             "gates": {},
+            "threshold": None,
             "notes": (*result.notes, reason),
         }
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from edgecv_cli.artifact.lineage import Step
+from edgecv_cli.compress.quantization.audit import Finding
 from edgecv_cli.core.measurement import Distribution
 from edgecv_cli.core.result import Drop, Interval, Part, Result
+from edgecv_cli.measure.operating_point import Refit
 
 
 class Side(Part):
@@ -107,6 +109,12 @@ class QuantizeResult(Result):
         default=None, description="Share of multiply-accumulates in layers that run in integers."
     )
     calibration: Calibration | None = None
+    audit: tuple[Finding, ...] = Field(
+        default=(), description="Doubts about the calibration images, each with its remedy."
+    )
+    threshold: Refit | None = Field(
+        default=None, description="The score threshold that the artifact detects with, and why."
+    )
     candidates: tuple[CandidateRow, ...] = ()
     gates: dict[str, str] = Field(
         default_factory=dict, description="Gate -> what was asked, what came out."

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
+from edgecv_cli.compress.quantization.corrections import (
+    CORRECTION_IMAGES,
+    correct,
+    exact_opener,
+)
+from edgecv_cli.compress.quantization.equalise import channel_ranges, equalisation, equalised
 from edgecv_cli.compress.quantization.evidence import Evidence
+from edgecv_cli.compress.quantization.float_forms import beyond_half
+from edgecv_cli.compress.quantization.forms import dynamic_plan, float_plan, weight_only_plan
 from edgecv_cli.compress.quantization.placement import integer_share
 from edgecv_cli.compress.quantization.plan import EqualisePlan, QuantizePlan
 from edgecv_cli.compress.quantization.propose import placement_of, propose
-from edgecv_cli.compress.quantization.ranking import Ranking
-from edgecv_cli.compress.quantization.recipe import Candidate, Recipe
+from edgecv_cli.compress.quantization.recipe import Candidate, Recipe, spread
 from edgecv_cli.compress.quantization.targets import TargetRules
-from edgecv_cli.core.context import Context
+from edgecv_cli.core.context import SILENT, Context
+from edgecv_cli.core.errors import UsageError
+from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize
+from edgecv_cli.inference.calibration import CalibrationFeed
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,9 @@ class Builder:
         evidence: of the normalised float graph.
         rules: the target's.
         observe_again: observes another form of the same graph on the same images.
-        context: progress and cancellation.
+        folder: for files in passing.
+        threads: threads that the engine may use; None is one per usable core.
+        context: cancellation and seed.
     """
 
     def __init__(
@@ -40,12 +54,16 @@ class Builder:
         evidence: Evidence,
         rules: TargetRules,
         observe_again: Callable[[Evidence], Evidence],
+        *,
+        folder: Path,
+        threads: int | None,
         context: Context,
     ) -> None:
         self._plain = _View(evidence)
         self._rules = rules
         self._observe_again = observe_again
-        self._context = context
+        self._open = exact_opener(folder, threads)
+        self._context = replace(context, progress=SILENT)
         self._equal: _View | None = None
 
     def plan(self, recipe: Recipe) -> QuantizePlan:
@@ -59,8 +77,18 @@ class Builder:
             self._rules,
             source=evidence.source,
             input_size=evidence.input_size,
+        ).model_copy(update={"equalise": view.equalise})
+        if not recipe.rounding:
+            return plan
+        return correct(
+            self._plain.evidence.topology,
+            plan,
+            self._feed(CORRECTION_IMAGES),
+            open_model=self._open,
+            context=self._context,
+            bias=recipe.bias_correction,
+            rounding=True,
         )
-        return plan.model_copy(update={"equalise": view.equalise})
 
     def model(self, plan: QuantizePlan) -> bytes:
         """Return the model file of a plan, without metadata."""
@@ -72,26 +100,59 @@ class Builder:
         return integer_share(topology, placement_of(topology, recipe, self._rules).nodes)
 
     def form(self, precision: str) -> Candidate:
-        """Return the candidate of a precision that leaves nothing to search."""
-        evidence = self._plain.evidence
-        plan = QuantizePlan(
-            source=evidence.source,
-            target=self._rules.name,
-            precision=precision,
-            placement="all",
-            estimator="minmax",
-            bias_correction=False,
-            input_size=evidence.input_size,
-            nodes=(),
-            grids={},
-            layers={},
+        """Return the candidate of a precision that leaves nothing to search.
+
+        Raises:
+            UsageError: no layer of the model can have it.
+        """
+        plan = self._form(precision)
+        share = integer_share(self._plain.evidence.topology, plan.nodes)
+        return Candidate(Recipe(plan.placement, plan.estimator), plan, share)
+
+    def _form(self, precision: str) -> QuantizePlan:
+        evidence, rules = self._plain.evidence, self._rules
+        topology, source, size = evidence.topology, evidence.source, evidence.input_size
+        if precision == "int8-dynamic":
+            return dynamic_plan(topology, rules, source=source, input_size=size)
+        if precision in ("int8-weights", "int4-weights"):
+            bits: Literal[4, 8] = 4 if precision == "int4-weights" else 8
+            return weight_only_plan(topology, rules, bits=bits, source=source, input_size=size)
+        if precision == "int8-int16":
+            wide = replace(rules, activation_bits=16)
+            recipe = Recipe("all", "minmax")
+            return propose(
+                topology, evidence.observed, recipe, wide, source=source, input_size=size
+            )
+        if precision == "fp16":
+            kept = beyond_half(topology, evidence.observed)
+            return float_plan("fp16", rules, source=source, input_size=size, kept_fp32=kept)
+        if precision == "fp32":
+            return float_plan("fp32", rules, source=source, input_size=size)
+        raise UsageError(
+            f"--precision {precision} is no form of a file", remedy="use int8, fp16 or auto"
         )
-        share = integer_share(evidence.topology, plan.nodes)
-        return Candidate(Recipe(precision, ""), plan, share)
 
-    def damages(self, recipe: Recipe, ranking: Ranking | None) -> Sequence[tuple[str, ...]]:
-        """Return groups of layers of a recipe's model, the most damaging first."""
-        return []
+    def _view(self, recipe: Recipe) -> _View:
+        if not recipe.equalise:
+            return self._plain
+        if self._equal is None:
+            plain = self._plain.evidence
+            ranges = channel_ranges(
+                plain.topology,
+                self._feed(len(plain.used)),
+                open_model=self._open,
+                context=self._context,
+            )
+            pairs = equalisation(plain.topology, ranges)
+            equal = replace(plain, topology=equalised(plain.topology, pairs))
+            self._equal = _View(self._observe_again(equal), pairs) if pairs else self._plain
+        return self._equal
 
-    def _view(self, recipe: Recipe) -> _View:  # noqa: ARG002
-        return self._plain
+    def _feed(self, count: int) -> CalibrationFeed:
+        evidence = self._plain.evidence
+        return CalibrationFeed(
+            spread(evidence.used, count),
+            input_specs(evidence.topology.model),
+            evidence.spec,
+            self._context,
+        )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from edgecv_cli.compress.quantization.apply import output_axis, store_layer
-from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids
+from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids, planned
 from edgecv_cli.compress.quantization.observe import Observations
 from edgecv_cli.compress.quantization.placement import Placement, place
-from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.compress.quantization.weights import bias_shift
-from edgecv_cli.graph.qdq import Grid
+from edgecv_cli.graph.grid import Grid
 from edgecv_cli.graph.topology import Layer, Topology
 
 
@@ -42,6 +42,8 @@ def propose(
         observed,
         estimator=recipe.estimator,
         percentile=recipe.percentile,
+        kind=rules.grids,
+        glue=rules.glue,
     )
     layers = {}
     for name in placement.nodes:
@@ -52,17 +54,16 @@ def propose(
             )
     return QuantizePlan(
         source=source,
+        precision="int8-int16" if rules.activation_bits == 16 else "int8",
         target=rules.name,
         placement=recipe.placement,
         estimator=recipe.estimator,
         bias_correction=recipe.bias_correction,
         input_size=input_size,
         nodes=placement.nodes,
-        dropped=implied_clamps(topology, placement.nodes),
-        grids={
-            name: GridPlan(scale=grid.scale, zero_point=grid.zero_point)
-            for name, grid in grids.items()
-        },
+        dropped=implied_clamps(topology, placement.nodes) if rules.glue == "ops" else (),
+        bias=rules.bias,
+        grids=planned(grids),
         layers=layers,
         reasons=placement.reasons,
     )
@@ -87,7 +88,7 @@ def _layer_plan(
     recipe: Recipe,
     rules: TargetRules,
 ) -> LayerPlan:
-    plan = LayerPlan(bits=8 if rules.weight_bits == 8 else 7)
+    plan = LayerPlan(bits=rules.weight_bits)
     means = observed.channel_means.get(layer.data)
     if not recipe.bias_correction or means is None or layer.op != "Conv":
         return plan

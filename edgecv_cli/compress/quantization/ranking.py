@@ -11,12 +11,15 @@ from pathlib import Path
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.recipe import spread
+from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.store import digest_key
+from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.measure.hardware import engine_versions, fingerprint
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark
-from edgecv_cli.measure.self_map import Found, look, self_map, truth_of
+from edgecv_cli.measure.operating_point import Refit, refit_profile, refit_threshold
+from edgecv_cli.measure.self_map import Found, look, predict_profiles, self_map, truth_of
 from edgecv_cli.media.dataset import Dataset
 from edgecv_cli.media.images import digest_files
 
@@ -55,6 +58,7 @@ class Ranking:
         self._context = context
         self._paths = spread(evidence.used, RANKING_IMAGES)
         self._truth: Dataset | None = None
+        self._wanted: list[Detections] | None = None
         self._images = digest_files(self._paths)
 
     @property
@@ -95,6 +99,31 @@ class Ranking:
         result = benchmark(rows, duration_s=seconds, context=self._context)
         ratios = {ratio.b: ratio.ratio for ratio in result.ratios}
         return [ratios.get(str(path)) for path in paths]
+
+    def refit(self, path: Path) -> Refit:
+        """Return the score threshold at which a model file works as the original does."""
+        if self._wanted is None:
+            self._wanted = self._read(self._original.path, "original")
+        spec = self._evidence.spec
+        found = self._read(path, "candidate")
+        return refit_threshold(self._wanted, found, spec.score_threshold, seed=self._context.seed)
+
+    def _read(self, path: Path, name: str) -> list[Detections]:
+        spec = self._evidence.spec
+        predictor = open_predictor(
+            Artifact.open(path),
+            spec,
+            engine=self._engine,
+            threads=self._threads,
+            exact=self._exact,
+        )
+        try:
+            profiles = (refit_profile(spec),)
+            return predict_profiles(
+                predictor, self._paths, profiles, self._context, name=f"threshold, {name}"
+            )[0]
+        finally:
+            predictor.close()
 
     def _key(self, path: Path) -> str:
         return digest_key(

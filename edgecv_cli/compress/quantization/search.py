@@ -53,8 +53,8 @@ class Build(Protocol):
         ...
 
 
-Damages = Callable[[Recipe], Sequence[tuple[str, ...]]]
-"""Groups of layers of a recipe's model, the most damaging first."""
+Damages = Callable[[QuantizePlan], Sequence[tuple[str, ...]]]
+"""Groups of a plan's integer layers, those first whose return to float is worth most."""
 
 
 @dataclass(frozen=True)
@@ -183,10 +183,8 @@ class Search:
         best = max(placed, key=accuracy)
         if accuracy(best) <= accuracy(start) + _EARNED and goal.prefer != "accuracy":
             return []
-        found = []
-        for floats in self._steps(start.recipe, self._damages(start.recipe), goal):
-            found.append(rank(replace(start.recipe, floats=floats)))
-        return found
+        steps = self._steps(start.recipe, self._damages(start.plan), goal)
+        return [rank(replace(start.recipe, floats=floats)) for floats in steps]
 
     def _steps(
         self, recipe: Recipe, groups: Sequence[tuple[str, ...]], goal: Goal
