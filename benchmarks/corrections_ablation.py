@@ -45,6 +45,8 @@ VARIANTS = {
     "rounding": ("rounding",),
     "equalise + mean bias": ("equalise", "mean bias"),
     "equalise + bias": ("equalise", "bias"),
+    "mean bias + rounding": ("mean bias", "rounding"),
+    "equalise + mean bias + rounding": ("equalise", "mean bias", "rounding"),
     "bias + rounding": ("bias", "rounding"),
     "all": ("equalise", "bias", "rounding"),
 }

@@ -62,106 +62,106 @@ def nearest(ratios: Array) -> Mask:
 def rounding_error(
     ratios: Array, up: Mask, gram: Array, *, limit: int, pull: Array | None = None
 ) -> Array:
-    """Return each row's error e^T G e + 2 e^T p, e = ratios - integers; float64 [rows].
+    """Return each row's error e^T G e + 2 e^T p, e = ratios - integers; float64 [groups, rows].
 
     Args:
-        ratios: [rows, inputs], weight / scale.
+        ratios: [groups, rows, inputs], weight / scale.
         up: as ``ratios``: the rounding.
-        gram: [inputs, inputs], second moments of the inputs.
+        gram: [groups, inputs, inputs], second moments of the inputs.
         limit: largest integer; integers are clipped to -limit..limit.
         pull: as ``ratios``: p; None is 0.
     """
     error = ratios - np.clip(np.floor(ratios) + up, -limit, limit)
-    total = ((error @ gram) * error).sum(axis=1)
-    if pull is not None:
-        total = total + 2 * (error * pull).sum(axis=1)
-    result: Array = total
-    return result
+    slope = error @ gram + (0.0 if pull is None else 2 * pull)
+    total: Array = (slope * error).sum(axis=-1)
+    return total
 
 
 def choose_rounding(ratios: Array, gram: Array, *, limit: int, pull: Array | None = None) -> Mask:
-    """Return the rounding of a dense layer; never worse than to nearest by ``rounding_error``.
+    """Return the rounding of a layer; never worse than to nearest by ``rounding_error``.
 
     Args:
-        ratios: [rows, inputs], weight / scale, one row an output channel.
-        gram: [inputs, inputs], second moments of the inputs, positive semi-definite.
+        ratios: [groups, rows, inputs], weight / scale, one row an output channel.
+        gram: [groups, inputs, inputs], second moments of the inputs, positive semi-definite.
         limit: largest integer.
         pull: as ``ratios``, in steps: E[x~ (w^T x - w^T x~)] where the inputs that the integers
             meet, x~, differ from the float layer's, x; None where they do not.
     """
-    if ratios.shape[1] <= _EXHAUSTIVE:
-        return _try_all(ratios, gram, limit, pull)
-    best = nearest(ratios)
-    passed_on = _pass_on(ratios, gram, limit, pull)
-    errors = [rounding_error(ratios, up, gram, limit=limit, pull=pull) for up in (best, passed_on)]
-    better = errors[1] < errors[0]
-    best[better] = passed_on[better]
-    return _descend(ratios, best, gram, limit, pull)
+    pulls = np.zeros_like(ratios) if pull is None else pull
+    if ratios.shape[-1] <= _EXHAUSTIVE:
+        parts = [
+            _try_all(ratios[i : i + 1], gram[i : i + 1], limit, pulls[i : i + 1])
+            for i in range(len(ratios))
+        ]
+        return np.concatenate(parts)
+    plain, passed_on = nearest(ratios), _pass_on(ratios, gram, limit, pulls)
+    errors = [
+        rounding_error(ratios, up, gram, limit=limit, pull=pulls) for up in (plain, passed_on)
+    ]
+    start = np.where((errors[1] < errors[0])[..., None], passed_on, plain)
+    return _descend(ratios, start, gram, limit, pulls)
 
 
-def _try_all(ratios: Array, gram: Array, limit: int, pull: Array | None) -> Mask:
-    """Try every rounding of a row; the nearest wins a tie."""
-    inputs = ratios.shape[1]
-    codes = np.arange(2**inputs)
-    masks = (codes[:, None] >> np.arange(inputs) & 1).astype(np.bool_)
-    best = nearest(ratios)
-    least = rounding_error(ratios, best, gram, limit=limit, pull=pull)
-    for row, ratio in enumerate(ratios):
-        tried = np.broadcast_to(ratio, masks.shape)
-        pulls = None if pull is None else np.broadcast_to(pull[row], masks.shape)
-        errors = rounding_error(tried, masks, gram, limit=limit, pull=pulls)
+def _try_all(ratios: Array, gram: Array, limit: int, pull: Array) -> Mask:
+    """Try every rounding of each row of one group; the nearest wins a tie."""
+    inputs = ratios.shape[-1]
+    masks = (np.arange(2**inputs)[:, None] >> np.arange(inputs) & 1).astype(np.bool_)
+    up = nearest(ratios)
+    least = rounding_error(ratios, up, gram, limit=limit, pull=pull)
+    for row in range(ratios.shape[1]):
+        one = (slice(None), slice(row, row + 1))
+        errors = rounding_error(ratios[one], masks[None], gram, limit=limit, pull=pull[one])[0]
         index = int(np.argmin(errors))
-        if errors[index] < least[row]:
-            best[row] = masks[index]
-    return best
+        if errors[index] < least[0, row]:
+            up[0, row] = masks[index]
+    return up
 
 
-def _pass_on(ratios: Array, gram: Array, limit: int, pull: Array | None) -> Mask:
+def _pass_on(ratios: Array, gram: Array, limit: int, pull: Array) -> Mask:
     """Round the inputs in order of their power, each row's error passed on to those that follow."""
-    inputs = ratios.shape[1]
-    order = np.argsort(-np.diag(gram), kind="stable")
-    damped = gram[np.ix_(order, order)].copy()
-    damped[np.diag_indices(inputs)] += _DAMPING * float(np.mean(np.diag(gram))) + 1e-30
+    inputs = ratios.shape[-1]
+    power = np.diagonal(gram, axis1=-2, axis2=-1)
+    order = np.argsort(-power, axis=-1, kind="stable")[:, None, :]
+    damping = _DAMPING * power.mean(axis=-1)[:, None, None] + 1e-30
+    damped = gram + damping * np.eye(inputs)
+    damped = np.take_along_axis(damped, order, axis=2)
+    damped = np.take_along_axis(damped, order.transpose(0, 2, 1), axis=1)
     inverse = np.linalg.inv(damped)
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    wanted = ratios[:, order].copy()
+    upper = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
+    wanted = np.take_along_axis(ratios, order, axis=2)
     floors = np.floor(wanted)
-    if pull is not None:
-        wanted += pull[:, order] @ inverse
+    wanted = wanted + np.take_along_axis(pull, order, axis=2) @ inverse
     up = np.zeros(ratios.shape, np.bool_)
     for start in range(0, inputs, _BLOCK):
         stop = min(start + _BLOCK, inputs)
-        errors = np.empty((len(ratios), stop - start))
+        errors = np.empty((*ratios.shape[:2], stop - start))
         for k in range(start, stop):
-            up[:, k] = np.rint(wanted[:, k]) > floors[:, k]
-            stored = np.clip(floors[:, k] + up[:, k], -limit, limit)
-            errors[:, k - start] = (wanted[:, k] - stored) / upper[k, k]
-            wanted[:, k:stop] -= np.outer(errors[:, k - start], upper[k, k:stop])
-        wanted[:, stop:] -= errors @ upper[start:stop, stop:]
+            up[..., k] = np.rint(wanted[..., k]) > floors[..., k]
+            stored = np.clip(floors[..., k] + up[..., k], -limit, limit)
+            errors[..., k - start] = (wanted[..., k] - stored) / upper[:, k, k, None]
+            step = errors[..., k - start, None] * upper[:, None, k, k:stop]
+            wanted[..., k:stop] -= step
+        wanted[..., stop:] -= errors @ upper[:, start:stop, stop:]
     result = np.empty_like(up)
-    result[:, order] = up
+    np.put_along_axis(result, np.broadcast_to(order, up.shape), up, axis=2)
     return result
 
 
-def _descend(ratios: Array, start: Mask, gram: Array, limit: int, pull: Array | None) -> Mask:
+def _descend(ratios: Array, start: Mask, gram: Array, limit: int, pull: Array) -> Mask:
     """Flip single weights for as long as that lowers a row's error."""
     low = np.clip(np.floor(ratios), -limit, limit)
     step = np.clip(np.floor(ratios) + 1, -limit, limit) - low
     up = start.copy()
-    error = ratios - low - up * step
-    slope = error @ gram + (0.0 if pull is None else pull)
+    slope = (ratios - low - up * step) @ gram + pull
     for _ in range(_SWEEPS):
         flipped = False
-        for first in range(0, ratios.shape[1], _BLOCK):
-            block = slice(first, min(first + _BLOCK, ratios.shape[1]))
-            moves = _flip_block(up[:, block], step[:, block], slope[:, block], gram[block, block])
-            if not moves.any():
-                continue
-            flipped = True
-            # slope inside the block was kept current by the moves; the rest follows here
-            kept = slope[:, block].copy()
-            slope += moves @ gram[block]
-            slope[:, block] = kept
+        for first in range(0, ratios.shape[-1], _BLOCK):
+            block = slice(first, min(first + _BLOCK, ratios.shape[-1]))
+            inside = slope[..., block].copy()
+            moves = _flip_block(up[..., block], step[..., block], inside, gram[:, block, block])
+            if moves.any():
+                flipped = True
+                slope += moves @ gram[:, block]
         if not flipped:
             break
     return up
@@ -170,12 +170,12 @@ def _descend(ratios: Array, start: Mask, gram: Array, limit: int, pull: Array | 
 def _flip_block(up: Mask, step: Array, slope: Array, gram: Array) -> Array:
     """Flip within a block of columns, in place; returns by how much each error moved."""
     moves = np.zeros(up.shape)
-    for k in range(up.shape[1]):
-        move = np.where(up[:, k], step[:, k], -step[:, k])
-        gain = 2 * move * slope[:, k] + move * move * gram[k, k]
-        rows = np.flatnonzero(gain < -1e-12 * gram[k, k])
-        if rows.size:
-            up[rows, k] = ~up[rows, k]
-            moves[rows, k] += move[rows]
-            slope[rows] += np.outer(move[rows], gram[k])
+    for k in range(up.shape[-1]):
+        power = gram[:, k, k, None]
+        move = np.where(up[..., k], step[..., k], -step[..., k])
+        move[2 * move * slope[..., k] + move * move * power >= -1e-12 * power] = 0
+        if move.any():
+            up[..., k] ^= move != 0
+            moves[..., k] = move
+            slope += move[..., None] * gram[:, None, k]
     return moves

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.graph.qdq import LayerWeights
 
-_LIMITS = {8: 127, 7: 63, 4: 7}
+LIMITS = {8: 127, 7: 63, 4: 7}
 BLOCK = 32
 """Weights of a matrix that share a scale in 4 bits; ONNX Runtime's MatMulNBits takes 16 to 256."""
 _INT32_ROOM = 2.0**30
@@ -38,7 +38,7 @@ def quantize_weights(
         rounding: as ``weight``: whether weight / scale is rounded up rather than down; None
             rounds to nearest.
     """
-    limit = _LIMITS[bits]
+    limit = LIMITS[bits]
     moved = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
     flat = moved.reshape(moved.shape[0], -1)
     scales = np.abs(flat).max(axis=1) / limit
@@ -64,7 +64,7 @@ def quantize_blocks(
         bias: float32 [outputs], or None.
         axis: the axis of the inputs, which blocks run along; the last block may be shorter.
     """
-    limit = _LIMITS[4]
+    limit = LIMITS[4]
     rows = np.moveaxis(np.asarray(weight, np.float64), axis, 0)
     starts = np.arange(0, len(rows), BLOCK)
     scales = np.maximum.reduceat(np.abs(rows), starts, axis=0) / limit
