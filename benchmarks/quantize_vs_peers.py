@@ -11,7 +11,8 @@ edgecv sees the first half as its `--data`, and every accuracy in the table come
 
 `--cap` adds a column: OpenVINO's rows under ONEDNN_MAX_CPU_ISA=AVX2_VNNI, the kernels that a
 machine without AVX-512 and AMX has. `--work` keeps what was made: a run that is stopped goes on
-where it was, and a model that is done is not measured again.
+where it was, and a model that is done is not measured again. It knows models, data, options
+and versions apart, but not edgecv's own code: name a new folder after changing that.
 
 Needs the peers: pip install -e '.[peers]'
 """
@@ -31,8 +32,9 @@ from peers.ways import SETTINGS, Job, ways
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.store import digest_key
-from edgecv_cli.measure.hardware import engine_versions, instruction_sets, machine
+from edgecv_cli.measure.hardware import engine_versions, fingerprint, instruction_sets, machine
 from edgecv_cli.measure.latency_warnings import busy_warning
+from edgecv_cli.media.images import digest_files, open_images
 
 
 def say(text: str) -> None:
@@ -42,7 +44,7 @@ def say(text: str) -> None:
 def compare(model: Path, options: argparse.Namespace, halves: Halves) -> dict[str, Any]:
     """Return one model's figures, from the work folder if they stand there."""
     artifact = Artifact.open(model)
-    folder = options.work / model.stem
+    folder = options.work / f"{model.stem}-{_made_from(artifact, options, halves)}"
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"result-{_identity(artifact, options, halves)}.json"
     if result.is_file():
@@ -86,17 +88,25 @@ def _made(job: Job, folder: Path, options: argparse.Namespace) -> list[Any]:
     return rows
 
 
-def _identity(artifact: Artifact, options: argparse.Namespace, halves: Halves) -> str:
+def _made_from(artifact: Artifact, options: argparse.Namespace, halves: Halves) -> str:
+    """Digest of what every file depends on, so that none is taken for another's."""
     return digest_key(
         model=artifact.sha256,
+        calibration=digest_files(open_images(options.calibration, options.images).paths),
         data=halves.everything.digest,
-        settings=list(options.setting or SETTINGS),
-        images=options.images,
         threads=options.threads,
-        seconds=options.seconds,
-        cap=options.cap,
         seed=options.seed,
         engines=engine_versions(),
+    )[:12]
+
+
+def _identity(artifact: Artifact, options: argparse.Namespace, halves: Halves) -> str:
+    return digest_key(
+        made=_made_from(artifact, options, halves),
+        settings=list(options.setting or SETTINGS),
+        seconds=options.seconds,
+        cap=options.cap,
+        machine=fingerprint(options.threads),
     )[:12]
 
 
