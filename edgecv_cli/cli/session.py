@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgecv_cli.core.context import SILENT, Cancel, Context, Progress
-from edgecv_cli.core.errors import GateNotMetError, InterruptedByUser
+from edgecv_cli.core.errors import GateNotMetError, InterruptedByUser, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from rich.console import Console, RenderableType
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     Render = Callable[[Any], Iterable[RenderableType]]
 
 C = TypeVar("C", bound="Config")
+_CACHE_BYTES = 2**29
 
 
 class Session:
@@ -31,6 +34,24 @@ class Session:
         self.streams = streams
         self.quiet = quiet
         self.context = Context(progress=_progress(quiet=quiet), seed=seed)
+
+    def remember(self, folder: Path | None) -> None:
+        """Keep what long work finds in a folder, to go on from there after an interruption.
+
+        Without a folder it is the user's cache, if that can be written to.
+
+        Raises:
+            OutputError: the folder that was named can't be used.
+        """
+        from edgecv_cli.core.store import FolderStore, cache_home
+
+        try:
+            store = FolderStore(folder or cache_home() / "search", _CACHE_BYTES)
+        except OutputError:
+            if folder is not None:
+                raise
+            return
+        self.context = replace(self.context, store=store)
 
     def run(self, stage: Callable[[C, Context], Result], config: C, render: Render) -> None:
         """Run a stage and show its result; a result that a gate refused is shown as well."""

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def execute(config: QuantizeConfig, session: Session) -> None:
-    """Quantize, and show before and after."""
+    """Quantize and show before and after, or only show what each group of layers costs."""
+    if config.sensitivity:
+        from edgecv_cli.cli.render.sensitivity import render as render_sensitivity
+        from edgecv_cli.stages.sensitivity import sensitivity
+
+        session.run(sensitivity, config, render_sensitivity)
+        return
     from edgecv_cli.cli.render.quantize import render
     from edgecv_cli.stages.quantize import quantize
 
@@ -29,6 +35,8 @@ COMMAND = Command(
     examples=(
         "edgecv quantize yolox.onnx -o int8.onnx --calibration images/",
         "edgecv quantize ssd.onnx -o int8.onnx --calibration images/ --data coco/ --max-drop 1%",
+        "edgecv quantize yolox.onnx --sensitivity --calibration images/ --report layers.html",
+        "edgecv quantize ssd.onnx --calibration images/ --sensitivity",
         "edgecv quantize ssd.onnx -o int8.onnx --plan ssd-plan.json --data coco/",
     ),
 )

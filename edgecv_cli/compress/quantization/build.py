@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from pydantic import ValidationError
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.corrections import (
@@ -24,9 +28,12 @@ from edgecv_cli.compress.quantization.recipe import Candidate, Recipe, spread
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.core.context import SILENT, Context
 from edgecv_cli.core.errors import UsageError
+from edgecv_cli.core.store import digest_key
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.inference.calibration import CalibrationFeed
+from edgecv_cli.measure.hardware import engine_versions
+from edgecv_cli.media.images import digest_files
 
 
 @dataclass(frozen=True)
@@ -78,17 +85,7 @@ class Builder:
             source=evidence.source,
             input_size=evidence.input_size,
         ).model_copy(update={"equalise": view.equalise})
-        if not recipe.rounding:
-            return plan
-        return correct(
-            self._plain.evidence.topology,
-            plan,
-            self._feed(CORRECTION_IMAGES),
-            open_model=self._open,
-            context=self._context,
-            bias=recipe.bias_correction,
-            rounding=True,
-        )
+        return self._rounded(recipe, plan) if recipe.rounding else plan
 
     def model(self, plan: QuantizePlan) -> bytes:
         """Return the model file of a plan, without metadata."""
@@ -147,6 +144,34 @@ class Builder:
             equal = replace(plain, topology=equalised(plain.topology, pairs))
             self._equal = _View(self._observe_again(equal), pairs) if pairs else self._plain
         return self._equal
+
+    def _rounded(self, recipe: Recipe, plan: QuantizePlan) -> QuantizePlan:
+        """Return the plan with rounding chosen; that takes long, so it is kept in the store."""
+        feed = self._feed(CORRECTION_IMAGES)
+        key = digest_key(
+            kind="edgecv.rounded/1",
+            plan=json.loads(plan.model_dump_json()),
+            bias=recipe.bias_correction,
+            images=digest_files(spread(self._plain.evidence.used, CORRECTION_IMAGES)),
+            spec=json.loads(self._plain.evidence.spec.model_dump_json()),
+            seed=self._context.seed,
+            versions=engine_versions(),
+        )
+        kept = self._context.store.get(key)
+        if kept is not None:
+            with suppress(ValidationError):
+                return QuantizePlan.model_validate_json(kept)
+        rounded = correct(
+            self._plain.evidence.topology,
+            plan,
+            feed,
+            open_model=self._open,
+            context=self._context,
+            bias=recipe.bias_correction,
+            rounding=True,
+        )
+        self._context.store.put(key, rounded.model_dump_json().encode())
+        return rounded
 
     def _feed(self, count: int) -> CalibrationFeed:
         evidence = self._plain.evidence
