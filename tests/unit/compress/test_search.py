@@ -1,0 +1,130 @@
+"""How a search explores: what it tries, what it times, what it gives back, where it resumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.quantization.recipe import Goal, Recipe
+from edgecv_cli.compress.quantization.search import Search, Space
+from edgecv_cli.core.context import Context
+from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.topology import Topology
+from tests.models import yolov8
+
+SPACE = Space(
+    placements=("all", "last"),
+    estimators=("mean-minmax", "minmax"),
+    corrections={"equalise": None, "bias_correction": None, "rounding": None},
+    percentile=99.9,
+)
+
+
+@dataclass
+class Made:
+    """Builds nothing: a file holds the recipe, by which the ranking knows its worth."""
+
+    topology: Topology
+    shares: dict[int, float] = field(default_factory=dict)
+
+    def plan(self, recipe):
+        return QuantizePlan(
+            source="0",
+            target="cpu-x86",
+            placement=str(recipe),
+            estimator=recipe.estimator,
+            bias_correction=recipe.bias_correction,
+            nodes=tuple(self.topology.layers),
+            grids={},
+            layers={},
+        )
+
+    def model(self, plan):
+        return plan.placement.encode()
+
+    def share(self, recipe):
+        return self.shares.get(len(recipe.floats), 1.0)
+
+
+@dataclass
+class Judged:
+    """Ranks by rules of the test's own."""
+
+    worth: object
+    speed: object
+    looked_at: list[str] = field(default_factory=list)
+
+    def self_map(self, path: Path, name: str) -> float:
+        self.looked_at.append(name)
+        return self.worth(path.read_text())
+
+    def speedups(self, paths, seconds):
+        return [self.speed(path.read_text()) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def topology():
+    return Topology.of(normalise(yolov8()))
+
+
+def run(topology, tmp_path, *, worth, speed=lambda name: 1.0, damages=(), goal=None, space=SPACE):
+    build, ranking = Made(topology), Judged(worth, speed)
+    build.shares = {1: 0.9, 2: 0.7, 3: 0.5}
+    search = Search(
+        topology,
+        build,
+        ranking,
+        lambda plan: [(f"layer-{index}",) for index in range(damages)] if damages else (),
+        tmp_path,
+        seconds=1.0,
+        context=Context(),
+    )
+    found = search.run(space, goal or Goal("balanced"), timed=goal is None)
+    return found, ranking
+
+
+def test_a_correction_stays_only_where_it_helps(topology, tmp_path):
+    def worth(name):
+        return 0.8 + 0.05 * ("equalisation" in name) - 0.05 * ("adaptive" in name)
+
+    found, ranking = run(topology, tmp_path, worth=worth)
+    assert {candidate.recipe.corrections for candidate in found} == {("equalisation",)}
+    assert any("adaptive rounding" in name for name in ranking.looked_at)
+
+
+def test_a_gain_within_the_noise_is_no_reason_to_correct(topology, tmp_path):
+    found, _ = run(topology, tmp_path, worth=lambda name: 0.8 + 0.001 * ("bias" in name))
+    assert {candidate.recipe.corrections for candidate in found} == {()}
+
+
+def test_the_better_ranges_go_to_every_placement(topology, tmp_path):
+    found, _ = run(topology, tmp_path, worth=lambda name: 0.9 if ", minmax" in name else 0.7)
+    assert {candidate.recipe.estimator for candidate in found} == {"minmax"}
+    assert {candidate.recipe.placement for candidate in found} == {"all", "last"}
+
+
+def test_layers_are_given_back_as_far_as_enough_stays_in_integers(topology, tmp_path):
+    def worth(name):
+        return 0.9 if "given back" in name else 0.8 if name.startswith("last") else 0.6
+
+    found, _ = run(topology, tmp_path, worth=worth, damages=4, goal=Goal("accuracy", min_share=0.6))
+    given = [candidate.recipe.floats for candidate in found if candidate.recipe.floats]
+    assert sorted(map(len, given)) == [1, 2]
+    assert found[0].recipe.floats
+
+
+def test_nothing_is_given_back_where_the_fastest_is_as_accurate(topology, tmp_path):
+    found, _ = run(topology, tmp_path, worth=lambda name: 0.8, damages=4)
+    assert not any(candidate.recipe.floats for candidate in found)
+
+
+def test_what_is_decided_is_not_ranked(topology, tmp_path):
+    decided = Space(("all",), ("minmax",), dict.fromkeys(SPACE.corrections, False), 99.9)
+    found, ranking = run(
+        topology, tmp_path, worth=lambda name: 0.0, space=replace(decided, give_back=False)
+    )
+    assert [candidate.recipe for candidate in found] == [Recipe("all", "minmax", percentile=99.9)]
+    assert ranking.looked_at == []
