@@ -32,10 +32,12 @@ class Map:
     Attributes:
         function: on float64 arrays of any shape.
         dip: where it is least, or None where it rises throughout.
+        until: values above this are not counted: another piece does.
     """
 
     function: Callable[[Values], Values]
     dip: float | None = None
+    until: float = np.inf
 
     def bounds(self, low: Values, high: Values) -> tuple[Values, Values]:
         """Return the least and greatest result over [low, high], elementwise."""
@@ -69,9 +71,9 @@ class Piece:
         return low, high
 
     def values(self, source: Values) -> Values:
-        """Return the piece's values from those of the source."""
+        """Return the piece's values from those of the source; NaN where it has none."""
         for step in self.maps:
-            source = step.function(source)
+            source = np.where(source > step.until, np.nan, step.function(source))
         return source
 
 
@@ -317,4 +319,4 @@ def _below_dip(y: Values) -> Values:
 # Derivative zero: 1 + x (1 - sigmoid(x)) = 0.
 _SILU = Map(_silu, dip=-1.2784645)
 _ABOVE_DIP = Map(_above_dip)
-_BELOW_DIP = Map(_below_dip)
+_BELOW_DIP = Map(_below_dip, until=0.0)

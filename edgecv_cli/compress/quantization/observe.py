@@ -243,9 +243,13 @@ class _Running:
 def _merged(parts: Sequence[tuple[Floats, NDArray[np.int64], float]]) -> Histogram:
     """Return one histogram of (values, counts, elements that a count stands for)."""
     least = min(weight for _, _, weight in parts)
-    values = np.concatenate([values[counts > 0] for values, counts, _ in parts])
+    chosen = [np.isfinite(values) & (counts > 0) for values, counts, _ in parts]
+    values = np.concatenate([part[0][taken] for part, taken in zip(parts, chosen, strict=True)])
     counts = np.concatenate(
-        [np.rint(counts[counts > 0] * (weight / least)) for _, counts, weight in parts]
+        [
+            np.rint(part[1][taken] * (part[2] / least))
+            for part, taken in zip(parts, chosen, strict=True)
+        ]
     )
     low = float(values.min())
     width = max(float(values.max()) - low, 1e-6, 1e-6 * abs(low)) * (1 + 1e-6) / BINS

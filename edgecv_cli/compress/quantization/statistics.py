@@ -146,8 +146,8 @@ class Observations:
         """
         try:
             return _observations(_read_arrays(data))
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError("these are no observations") from error
+        except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+            raise ValueError(f"these are no observations: {error}") from error
 
 
 def _rows(rows: list[tuple[float, ...]], width: int) -> Floats:
@@ -175,7 +175,7 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
                     # Never more than is declared, whatever it inflates to.
                     arrays[name] = _array(member.read(size), dtype, rank)
     except _UNREADABLE as error:
-        raise ValueError("these are no observations") from error
+        raise ValueError("a damaged file") from error
     return arrays
 
 
