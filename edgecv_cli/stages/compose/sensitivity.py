@@ -18,7 +18,7 @@ from edgecv_cli.report.blocks import (
     Tone,
 )
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
-from edgecv_cli.stages.compose.writing import fixed, percent, plural, signed
+from edgecv_cli.stages.compose.writing import fixed, percent, plural
 
 if TYPE_CHECKING:
     from edgecv_cli.stages.sensitivity import SensitivityResult
@@ -46,12 +46,12 @@ def sensitivity_blocks(measured: Sensitivity) -> list[Block]:
     if not measured.rows:
         return []
     bars = tuple(
-        Bar(row.group, max(row.damage, 0.0), signed(row.damage, 3), _tone(row, measured.loss))
+        Bar(row.group, max(row.damage, 0.0), fixed(row.damage), _tone(row, measured.loss))
         for row in measured.rows
     )
     return [
         Heading("Damage by group of layers"),
-        Bars("Loss that is regained if the group is float", bars, open=_OPEN),
+        Bars("Loss with only this group in integers", bars, open=_OPEN),
         _table(measured),
         Paragraph(how_measured(measured), muted=True),
     ]
@@ -70,7 +70,7 @@ def how_measured(measured: Sensitivity) -> str:
 
 def _verdict(measured: Sensitivity) -> Callout:
     worst = [row for row in measured.rows if row.damage > 0][:3]
-    named = ", ".join(f"{row.group} ({signed(row.damage, 3)})" for row in worst)
+    named = ", ".join(f"{row.group} ({fixed(row.damage)})" for row in worst)
     text = f"loss with {plural(len(measured.rows), 'group')} in integers; fp32 is 0."
     return Callout(f"{fixed(measured.loss)}", f"{text} Most of it: {named or 'no single group'}.")
 
@@ -80,21 +80,20 @@ def _tone(row: GroupDamage, loss: float) -> Tone:
 
 
 def _table(measured: Sensitivity) -> Table:
-    header = ("group", "what", "precision", "damage", "loss without it", "MACs", "layers")
+    header = ("group", "what", "precision", "damage", "MACs", "layers")
     rows = tuple(
         (
             row.group,
             row.kind,
             row.precision,
-            signed(row.damage, 3),
-            fixed(row.without),
+            fixed(row.damage),
             percent(row.macs_share),
             _some(row.layers),
         )
         for row in measured.rows
     )
     caption = f"Groups, the most damaging first; loss with all of them {fixed(measured.loss)}"
-    return Table(header, rows, frozenset({3, 4, 5}), caption=caption)
+    return Table(header, rows, frozenset({3, 4}), caption=caption)
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -85,8 +85,9 @@ def test_every_group_is_measured_and_the_worst_is_first(case):
     damages = [row.damage for row in measured.rows]
     assert damages == sorted(damages, reverse=True)
     for row in measured.rows:
-        assert row.damage == measured.loss - row.without
+        assert row.damage == row.alone
         assert 0 <= row.alone <= 1
+        assert 0 <= row.without <= 1
     assert sum(row.macs_share for row in measured.rows) == pytest.approx(1)
     assert measured.images == 2
 
@@ -99,6 +100,15 @@ def test_the_group_that_is_spoiled_is_found(case):
     assert layer in measured.rows[0].layers
     assert measured.rows[0].damage > 0.1
     assert layer in measured.ordered()[0]
+
+
+def test_asked_what_is_left_without_a_group_damage_is_what_it_gives_back(case):
+    layer = next(name for name in case.topology.layers if name in case.topology.heads)
+    measured = case.probe(spoiled(case, layer)).run(("without",))
+    assert layer in measured.rows[0].layers
+    for row in measured.rows:
+        assert row.alone is None
+        assert row.damage == measured.loss - row.without
 
 
 def test_nothing_in_integers_is_no_loss(case):
