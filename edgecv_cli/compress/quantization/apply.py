@@ -63,7 +63,7 @@ def apply_normalised(topology: Topology, plan: QuantizePlan) -> onnx.ModelProto:
 
 
 def _require_names(topology: Topology, plan: QuantizePlan) -> None:
-    """Refuse a plan that names what the graph lacks.
+    """Refuse a plan that names what the graph lacks, or asks for what can't be.
 
     Raises:
         ConfigError: it does.
@@ -76,7 +76,7 @@ def _require_names(topology: Topology, plan: QuantizePlan) -> None:
     missing += [name for name in plan.kept_fp32 if name not in topology.nodes]
     if plan.precision == "int8-dynamic":
         layers = (topology.layers[name] for name in plan.layers if name in topology.layers)
-        missing += [layer.name for layer in layers if layer.op == "Conv"]
+        missing += [layer.name for layer in layers if not _is_matrix_product(topology, layer)]
     else:
         integer = (name for name in plan.layers if name in plan.nodes)
         known = (topology.layers[name].data for name in integer if name in topology.layers)
@@ -86,6 +86,16 @@ def _require_names(topology: Topology, plan: QuantizePlan) -> None:
             f"the plan names the node '{missing[0]}', which the model lacks",
             remedy="quantize anew with this version of edgecv",
         )
+    narrow = [name for name in plan.nodes if name in plan.layers and plan.layers[name].bits == 4]
+    if narrow:
+        raise ConfigError(
+            f"the plan wants 4-bit weights in '{narrow[0]}', which computes in integers",
+            remedy="4 bits are for stored weights alone: take the layer out of 'nodes'",
+        )
+
+
+def _is_matrix_product(topology: Topology, layer: Layer) -> bool:
+    return layer.op in ("Gemm", "MatMul") and len(topology.shapes.get(layer.weight, ())) == 2
 
 
 def _has_integer_bias(plan: QuantizePlan, name: str) -> bool:

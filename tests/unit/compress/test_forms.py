@@ -14,7 +14,7 @@ from target_plans import seen, session
 from edgecv_cli.compress.quantization.apply import apply_normalised, apply_plan
 from edgecv_cli.compress.quantization.float_forms import beyond_half, to_fp16
 from edgecv_cli.compress.quantization.forms import dynamic_plan, float_plan, weight_only_plan
-from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.quantization.plan import GridPlan, QuantizePlan
 from edgecv_cli.compress.quantization.targets import resolve_target
 from edgecv_cli.core.errors import ConfigError, UsageError
 from edgecv_cli.graph.inspect import opset_of
@@ -293,3 +293,13 @@ def test_a_plan_that_keeps_what_the_model_lacks_is_refused():
     plan = float_plan("fp16", GENERIC, kept_fp32=["nothing"], **REST)
     with pytest.raises(ConfigError, match="nothing"):
         apply_normalised(topology, plan)
+
+
+def test_four_bits_in_an_integer_layer_are_refused():
+    topology = Topology.of(normalise(transformer()))
+    plan = weight_only_plan(topology, GENERIC, bits=4, **REST)
+    wrong = plan.model_copy(
+        update={"nodes": ("patches",), "grids": {"x": GridPlan(scale=0.1, zero_point=0)}}
+    )
+    with pytest.raises(ConfigError, match="4-bit"):
+        apply_normalised(topology, wrong)
