@@ -77,6 +77,7 @@ def _notes(entry: Mapping[str, Any]) -> list[str]:
 def _interval(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
         return _ABSENT
+    value = round(value, 1) + 0.0  # no "-0.0"
     return f"{value:.1f}" if low is None else f"{value:.1f} ({low:.1f} to {high:.1f})"
 
 
