@@ -17,7 +17,9 @@ class BenchmarkConfig(CommonConfig):
     models: Annotated[tuple[ArtifactPath, ...], Flag(positional=True, metavar="MODEL...")] = Field(
         min_length=1, description="Models to time side by side."
     )
-    engine: Annotated[tuple[str, ...], Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
+    engine: Annotated[
+        tuple[str, ...], Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)
+    ] = Field(
         ("onnxruntime",), min_length=1, description="Engine to time them on; may be repeated."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(

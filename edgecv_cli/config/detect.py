@@ -56,7 +56,7 @@ class DetectConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."
     )
-    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."
     )
     force: bool = Field(False, description="Overwrite files in an existing output folder.")

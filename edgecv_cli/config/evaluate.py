@@ -19,7 +19,7 @@ class EvaluateConfig(CommonConfig):
     data: Annotated[DatasetPath, Flag(metavar="DIR")] = Field(
         description="Labelled images: a folder in COCO, YOLO txt or Pascal VOC layout."
     )
-    engine: Annotated[str, Flag(metavar="NAME[:DEVICE]", suggest=ENGINES)] = Field(
+    engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine that runs the model."
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(

@@ -146,7 +146,8 @@ class QuantizeConfig(CommonConfig):
         Field(None, description="Save what was decided, to replay with --plan.")
     )
     engine: Annotated[
-        str | None, Flag(metavar="NAME[:DEVICE]", panel="How to quantize", suggest=ENGINES)
+        str | None,
+        Flag(metavar="NAME[:DEVICE[:PRECISION]]", panel="How to quantize", suggest=ENGINES),
     ] = Field(None, min_length=1, description="Engine to measure with. Default: the target's.")
     speed_seconds: Annotated[float, Flag(metavar="S", panel="How to quantize")] = Field(
         6.0, gt=0, le=3600, description="Time spent on measuring the speed of each pair."

@@ -38,7 +38,7 @@ def quantize(config: QuantizeConfig, context: Context) -> QuantizeResult:
     ):
         # Asked for before the work: a name that is taken must not be found out after it.
         places = output.main, output.part(sidecar_path(saved_as).name)
-        job = Job(config, Inputs.read(config, context), folder, context)
+        job = Job(config, Inputs.read(config, folder, context), folder, context)
         judged = job.decide()
         result = job.report(judged)
         if not judged[-1].verdict.refused:

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.evidence import read_topology
 from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.quantization.requantize import as_float, require_float
 from edgecv_cli.compress.quantization.targets import TargetRules, resolve_target
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
@@ -25,7 +26,8 @@ class Inputs:
     """Everything that a run was given.
 
     Attributes:
-        artifact: the model as it was given.
+        artifact: the float model: as it was given, or brought back to float from integers.
+        parent: content digest of the model that was given.
         topology: its normalised float graph.
         rules: what the target asks.
         engine: what measures; ``exact``: without its integer kernels, which are not the target's.
@@ -37,6 +39,7 @@ class Inputs:
     """
 
     artifact: Artifact
+    parent: str
     spec: DetectorSpec
     topology: Topology
     rules: TargetRules
@@ -49,14 +52,18 @@ class Inputs:
     doubts: tuple[str, ...]
 
     @classmethod
-    def read(cls, config: QuantizeConfig, context: Context) -> Inputs:
+    def read(cls, config: QuantizeConfig, folder: Path, context: Context) -> Inputs:
         """Read every input, so that a bad one fails before the long work.
+
+        ``folder`` has to last as long as what is returned.
 
         Raises:
             UsageError: options contradict each other or the inputs.
             ModelError, DataError, ConfigError: an input can't be used.
         """
-        artifact = Artifact.open(config.model)
+        given = Artifact.open(config.model)
+        artifact = as_float(given, folder) if config.requantize else given
+        require_float(artifact, config.input_size)
         plan = None if config.plan is None else _read_plan(config, config.plan, artifact)
         rules = resolve_target(config.target if plan is None else plan.target)
         engine = config.engine or (rules.engine if rules.here else "onnxruntime")
@@ -70,12 +77,15 @@ class Inputs:
             images = open_images(config.calibration, config.images)
         topology = read_topology(artifact, input_size)
         notes = [note for opened in (data, images) if opened for note in opened.notes]
+        if given is not artifact:
+            notes.append("the model is quantized already: it was brought back to float first")
         if artifact.facts(input_size).precision == "fp16":
             notes.append("the model is float16: what is not made int8 becomes float32")
         for note in (*(f"warning: {doubt}" for doubt in doubts), *notes):
             context.progress.note(note)
         return cls(
             artifact=artifact,
+            parent=given.content_digest,
             spec=recognised.spec,
             topology=topology,
             rules=rules,

@@ -313,7 +313,7 @@ class Job:
             stage=stage,
             config=digest_key(decided=decided),
             data=None if images is None else images.digest,
-            parents=(artifact.content_digest,),
+            parents=(self.inputs.parent,),
             versions=_versions(),
         )
         return {

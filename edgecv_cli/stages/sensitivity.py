@@ -56,7 +56,7 @@ def sensitivity(config: QuantizeConfig, context: Context) -> SensitivityResult:
         reporting(config.report, force=config.force, inputs=[config.model]) as draft,
         scratch() as folder,
     ):
-        inputs = Inputs.read(config, context)
+        inputs = Inputs.read(config, folder, context)
         paths = _images(inputs)
         plan = inputs.plan or _plan(config, inputs, paths, folder, context)
         probe = Probe(
