@@ -47,6 +47,7 @@ class Judged:
     candidate: Candidate
     path: Path
     verdict: Verdict
+    refit: Refit | None = None
 
 
 class Job:
@@ -62,7 +63,6 @@ class Job:
         self.evidence: Evidence | None = None
         self.ranking: Ranking | None = None
         self.findings: tuple[Finding, ...] = ()
-        self.refit: Refit | None = None
         self.candidates: list[Candidate] = []
         self.judge: Judge | None = None
 
@@ -75,8 +75,8 @@ class Job:
             if judged and self._hopeless(candidate):
                 break
             path = self.folder / f"judged-{len(judged)}.onnx"
-            final = self._written(candidate, path)
-            judged.append(Judged(final, path, self.judge.judge(path)))
+            final, refit = self._written(candidate, path)
+            judged.append(Judged(final, path, self.judge.judge(path), refit))
             if not judged[-1].verdict.refused:
                 return judged
         return sorted(judged, key=_merit)
@@ -115,7 +115,7 @@ class Job:
             evidence=self.evidence,
             judge=self.judge,
             findings=self.findings,
-            refit=self.refit,
+            refit=last.refit,
             threads=self.config.threads or usable_cores(),
             machine=machine(self.config.threads),
         )
@@ -268,17 +268,17 @@ class Job:
             context=self.context,
         )
 
-    def _written(self, candidate: Candidate, path: Path) -> Candidate:
+    def _written(self, candidate: Candidate, path: Path) -> tuple[Candidate, Refit | None]:
         """Write a candidate's file, with the score threshold that keeps the operating point."""
         path.write_bytes(self.bytes_of(candidate.plan))
         if self.config.keep_threshold or self.ranking is None or not candidate.plan.nodes:
-            return candidate
-        self.refit = self.ranking.refit(path)
-        if self.refit.threshold == self.refit.original:
-            return candidate
-        plan = candidate.plan.model_copy(update={"score_threshold": self.refit.threshold})
+            return candidate, None
+        refit = self.ranking.refit(path)
+        if refit.threshold == refit.original:
+            return candidate, refit
+        plan = candidate.plan.model_copy(update={"score_threshold": refit.threshold})
         path.write_bytes(self.bytes_of(plan))
-        return replace(candidate, plan=plan)
+        return replace(candidate, plan=plan), refit
 
     def _make_judge(self) -> Judge:
         inputs, config = self.inputs, self.config

@@ -42,6 +42,7 @@ def render(result: QuantizeResult) -> Iterator[RenderableType]:
             ("speed-up", fixed(result.speedup, 2, " x") if result.speedup else None),
             ("speed interval", between(result.speedup_interval, 2)),
             ("in int8", _share(result)),
+            ("threshold", _threshold(result)),
             ("calibration", _calibration(result)),
             *((f"gate {name}", outcome) for name, outcome in result.gates.items()),
         ]
@@ -72,12 +73,12 @@ def _before_after(result: QuantizeResult) -> RenderableType:
 
 
 def _candidates(result: QuantizeResult) -> RenderableType:
-    columns = ("candidate", "ranges", "bias corr.", "self-mAP", "speed-up", "int8 MACs", "verdict")
+    columns = ("candidate", "ranges", "corrections", "self-mAP", "speed-up", "int8 MACs", "verdict")
     rows = [
         (
-            row.placement,
+            row.placement + (f" - {row.given_back}" if row.given_back else ""),
             row.estimator,
-            "on" if row.bias_correction else "off",
+            ", ".join(map(_short, row.corrections)) or ABSENT,
             fixed(row.self_map),
             fixed(row.speedup, 2, " x"),
             percent(row.int8_macs_share, 0),
@@ -88,12 +89,27 @@ def _candidates(result: QuantizeResult) -> RenderableType:
     return grid(columns, rows, texts=3)
 
 
+def _short(correction: str) -> str:
+    """Return a correction's name as a table has room for it."""
+    return {"bias correction": "bias", "adaptive rounding": "rounding"}.get(correction, correction)
+
+
 def _recipe(result: QuantizeResult) -> str | None:
     if result.placement is None:
         return None
-    bias = "with" if result.bias_correction else "without"
-    ranges = f", {result.estimator} ranges" if result.estimator else ""
-    return f"{result.precision} for {result.target}: {result.placement}{ranges}, {bias} bias corr."
+    parts = [f"{result.precision} for {result.target}: {result.placement}"]
+    if result.estimator:
+        parts.append(f"{result.estimator} ranges")
+    return ", ".join([*parts, *result.corrections])
+
+
+def _threshold(result: QuantizeResult) -> str | None:
+    refit = result.threshold
+    if refit is None:
+        return None
+    moved = refit.threshold != refit.original
+    shown = f"{refit.original:g} -> {refit.threshold:g}" if moved else f"{refit.original:g}"
+    return f"{shown} for detect ({refit.reason})"
 
 
 def _agreement(result: QuantizeResult) -> str | None:

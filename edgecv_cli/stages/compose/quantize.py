@@ -81,18 +81,18 @@ def _is_new(result: QuantizeResult) -> bool:
 def _recipe(result: QuantizeResult) -> str:
     if result.placement is None:
         return f"{result.precision} for {result.target}"
-    ranges = f", {result.estimator} ranges" if result.estimator else ""
-    bias = "with" if result.bias_correction else "without"
-    return (
-        f"{result.precision} for {result.target}, placement {result.placement}{ranges}, "
-        f"{bias} bias correction"
-    )
+    parts = [f"{result.precision} for {result.target}", f"placement {result.placement}"]
+    if result.estimator:
+        parts.append(f"{result.estimator} ranges")
+    return ", ".join([*parts, *result.corrections])
 
 
 def _verdict(result: QuantizeResult) -> Callout:
     if result.saved is None:
         return Callout("Refused.", _refused(result), "bad")
     saved = f"Saved as {Path(result.saved).name}."
+    if not _is_new(result) and result.speedup is not None:
+        return Callout("The simplified fp32 graph.", f"int8 did not pay here. {saved}", "good")
     if not _is_new(result):
         return Callout("Kept fp32.", f"int8 was not shown to pay here. {saved}", "plain")
     return Callout("Every gate was met." if result.gates else "Done.", saved, "good")
@@ -239,12 +239,12 @@ def _decision(result: QuantizeResult) -> list[Block]:
 
 
 def _candidates(candidates: Sequence[CandidateRow]) -> Table:
-    header = ("placement", "ranges", "bias correction", "self-mAP", "speed", "int8 MACs", "gates")
+    header = ("placement", "ranges", "corrections", "self-mAP", "speed", "int8 MACs", "gates")
     rows = tuple(
         (
-            row.placement,
+            row.placement + (f", {row.given_back} given back" if row.given_back else ""),
             row.estimator,
-            "on" if row.bias_correction else "off",
+            ", ".join(row.corrections),
             fixed(row.self_map),
             fixed(row.speedup, 2, " x"),
             percent(row.int8_macs_share, 0),
