@@ -91,7 +91,7 @@ def _verdict(result: QuantizeResult) -> Callout:
     if result.saved is None:
         return Callout("Refused.", _refused(result), "bad")
     saved = f"Saved as {Path(result.saved).name}."
-    if not _is_new(result) and result.speedup is not None:
+    if not _is_new(result) and result.placement is not None:
         return Callout("The simplified fp32 graph.", f"int8 did not pay here. {saved}", "good")
     if not _is_new(result):
         return Callout("Kept fp32.", f"int8 was not shown to pay here. {saved}", "plain")

@@ -141,7 +141,7 @@ class TestQuantize:
         return QuantizeResult(**{**given, **changes})
 
     def saved(self) -> QuantizeResult:
-        row = CandidateRow(placement="all", estimator="minmax", bias_correction=True,
+        row = CandidateRow(corrections=("bias correction", "adaptive rounding"), placement="all", estimator="minmax", bias_correction=True,
                            self_map=0.9, int8_macs_share=1.0)  # fmt: skip
         return self.result(
             optimized=Side(map=0.49, p50_ms=5.0, size_bytes=1_000_000),
@@ -171,7 +171,7 @@ class TestQuantize:
             "gate max_drop at most 3 %: lost 2 %",
             "float: 2 layers, feeds the tail",
             "float: 1 layer, odd",
-            "all minmax on 0.900 - 100 % -",
+            "all minmax bias, rounding 0.900 - 100 % -",
             "warning: careful",
             "note: noted",
             "saved out.onnx (int8)",
