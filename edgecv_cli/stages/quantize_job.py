@@ -179,9 +179,9 @@ class Job:
             placement=config.placement,
             estimator=config.estimator,
             corrections={
-                "equalise": config.equalisation,
                 "bias_correction": config.bias_correction,
                 "rounding": config.adaptive_rounding,
+                "equalise": config.equalisation,
             },
             percentile=config.percentile,
         )

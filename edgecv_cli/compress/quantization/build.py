@@ -151,7 +151,6 @@ class Builder:
         key = digest_key(
             kind="edgecv.rounded/1",
             plan=json.loads(plan.model_dump_json()),
-            bias=recipe.bias_correction,
             images=digest_files(spread(self._plain.evidence.used, CORRECTION_IMAGES)),
             spec=json.loads(self._plain.evidence.spec.model_dump_json()),
             seed=self._context.seed,
@@ -167,7 +166,8 @@ class Builder:
             feed,
             open_model=self._open,
             context=self._context,
-            bias=recipe.bias_correction,
+            # the shift that the plan has already goes well with rounding, and costs nothing
+            bias=False,
             rounding=True,
         )
         self._context.store.put(key, rounded.model_dump_json().encode())
