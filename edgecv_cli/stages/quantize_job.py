@@ -17,7 +17,7 @@ from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.ranking import Ranking
 from edgecv_cli.compress.quantization.recipe import Candidate, Goal, Recipe
 from edgecv_cli.compress.quantization.search import Search, space_of
-from edgecv_cli.compress.quantization.sensitivity import Probe
+from edgecv_cli.compress.quantization.sensitivity import Probe, Sensitivity
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
@@ -37,7 +37,7 @@ from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _MAX_JUDGED = 5
 _HOPE = 0.95
-_SMALL_SHARE = 0.01
+_SMALL_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Job:
         self.evidence: Evidence | None = None
         self.ranking: Ranking | None = None
         self.findings: tuple[Finding, ...] = ()
+        self.sensitivity: Sensitivity | None = None
         self.candidates: list[Candidate] = []
         self.judge: Judge | None = None
 
@@ -116,6 +117,7 @@ class Job:
             judge=self.judge,
             findings=self.findings,
             refit=last.refit,
+            sensitivity=self.sensitivity,
             threads=self.config.threads or usable_cores(),
             machine=machine(self.config.threads),
         )
@@ -212,7 +214,8 @@ class Job:
             threads=self.config.threads,
             context=self.context,
         )
-        rows = [row for row in probe.run().rows if row.damage > 0]
+        self.sensitivity = probe.run()
+        rows = [row for row in self.sensitivity.rows if row.damage > 0]
         # what little a small group gives in speed must not make it the dearest
         rows.sort(key=lambda row: -row.damage / (row.macs_share + _SMALL_SHARE))
         return [row.layers for row in rows]

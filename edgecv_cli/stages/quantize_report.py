@@ -12,6 +12,7 @@ from edgecv_cli.compress.quantization.judge import Judge, Seen, Verdict
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.ranking import RANKING_IMAGES
 from edgecv_cli.compress.quantization.recipe import Candidate, Recipe
+from edgecv_cli.compress.quantization.sensitivity import Sensitivity
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.measurement import LatencySummary
 from edgecv_cli.core.result import Interval, Machine
@@ -39,6 +40,7 @@ class RunFacts:
     judge: Judge
     findings: tuple[Finding, ...]
     refit: Refit | None
+    sensitivity: Sensitivity | None
     threads: int
     machine: Machine
 
@@ -85,6 +87,7 @@ def build_result(
         warnings=(*run.inputs.doubts, *(str(one) for one in run.findings), *verdict.warnings),
         audit=run.findings,
         threshold=run.refit,
+        sensitivity=run.sensitivity,
         notes=_notes(run, len(verdicts)),
         how=_how(run, speed),
         report=None if run.config.report is None else str(run.config.report),

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.compress.quantization.audit import Finding
+from edgecv_cli.compress.quantization.sensitivity import Sensitivity
 from edgecv_cli.core.measurement import Distribution
 from edgecv_cli.core.result import Drop, Interval, Part, Result
 from edgecv_cli.measure.operating_point import Refit
@@ -114,6 +115,9 @@ class QuantizeResult(Result):
     )
     threshold: Refit | None = Field(
         default=None, description="The score threshold that the artifact detects with, and why."
+    )
+    sensitivity: Sensitivity | None = Field(
+        default=None, description="What each group of layers costs; only where it was asked for."
     )
     candidates: tuple[CandidateRow, ...] = ()
     gates: dict[str, str] = Field(

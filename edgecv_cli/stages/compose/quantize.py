@@ -20,6 +20,7 @@ from edgecv_cli.stages.compose.accuracy import class_changes
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.layers import layer_blocks
 from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks, warning_blocks
+from edgecv_cli.stages.compose.sensitivity import sensitivity_blocks
 from edgecv_cli.stages.compose.writing import (
     between,
     fixed,
@@ -70,6 +71,8 @@ def compose_quantize(result: QuantizeResult, pictures: Sequence[Block] = ()) -> 
         blocks += [Heading("The same images, before and after"), *pictures]
     if result.layers is not None:
         blocks += layer_blocks(result.layers, result.int8_macs_share)
+    if result.sensitivity is not None:
+        blocks += sensitivity_blocks(result.sensitivity)
     return blocks + _decision(result)
 
 
