@@ -22,7 +22,7 @@ from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.float_forms import beyond_half
 from edgecv_cli.compress.quantization.forms import dynamic_plan, float_plan, weight_only_plan
 from edgecv_cli.compress.quantization.placement import integer_share
-from edgecv_cli.compress.quantization.plan import EqualisePlan, QuantizePlan
+from edgecv_cli.compress.quantization.plan import EqualisePlan, LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.propose import placement_of, propose
 from edgecv_cli.compress.quantization.recipe import Candidate, Recipe, spread
 from edgecv_cli.compress.quantization.targets import TargetRules
@@ -72,20 +72,18 @@ class Builder:
         self._open = exact_opener(folder, threads)
         self._context = replace(context, progress=SILENT)
         self._equal: _View | None = None
+        self._layers: dict[Recipe, dict[str, LayerPlan]] = {}
 
     def plan(self, recipe: Recipe) -> QuantizePlan:
         """Return the plan of a recipe."""
-        view = self._view(recipe)
-        evidence = view.evidence
-        plan = propose(
-            evidence.topology,
-            evidence.observed,
-            recipe,
-            self._rules,
-            source=evidence.source,
-            input_size=evidence.input_size,
-        ).model_copy(update={"equalise": view.equalise})
-        return self._rounded(recipe, plan) if recipe.rounding else plan
+        plan = self._proposed(recipe)
+        if not recipe.rounding:
+            return plan
+        # What a layer's weights are rounded to hangs on its own inputs, hardly on which others
+        # are in integers: chosen once, for every placement.
+        rounded = self._rounded(replace(recipe, placement="all", floats=()))
+        layers = {name: rounded.get(name, layer) for name, layer in plan.layers.items()}
+        return plan.model_copy(update={"layers": layers})
 
     def model(self, plan: QuantizePlan) -> bytes:
         """Return the model file of a plan, without metadata."""
@@ -145,9 +143,26 @@ class Builder:
             self._equal = _View(self._observe_again(equal), pairs) if pairs else self._plain
         return self._equal
 
-    def _rounded(self, recipe: Recipe, plan: QuantizePlan) -> QuantizePlan:
-        """Return the plan with rounding chosen; that takes long, so it is kept in the store."""
-        feed = self._feed(CORRECTION_IMAGES)
+    def _proposed(self, recipe: Recipe) -> QuantizePlan:
+        view = self._view(recipe)
+        evidence = view.evidence
+        plan = propose(
+            evidence.topology,
+            evidence.observed,
+            recipe,
+            self._rules,
+            source=evidence.source,
+            input_size=evidence.input_size,
+        )
+        return plan.model_copy(update={"equalise": view.equalise})
+
+    def _rounded(self, recipe: Recipe) -> dict[str, LayerPlan]:
+        """Return a recipe's layers with their rounding chosen; it takes long and is kept."""
+        if recipe not in self._layers:
+            self._layers[recipe] = self._round(self._proposed(recipe)).layers
+        return self._layers[recipe]
+
+    def _round(self, plan: QuantizePlan) -> QuantizePlan:
         key = digest_key(
             kind="edgecv.rounded/1",
             plan=json.loads(plan.model_dump_json()),
@@ -163,7 +178,7 @@ class Builder:
         rounded = correct(
             self._plain.evidence.topology,
             plan,
-            feed,
+            self._feed(CORRECTION_IMAGES),
             open_model=self._open,
             context=self._context,
             # the shift that the plan has already goes well with rounding, and costs nothing
