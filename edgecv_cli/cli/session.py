@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,6 @@ from edgecv_cli.core.errors import GateNotMetError, InterruptedByUser, OutputErr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from rich.console import Console, RenderableType
 
@@ -35,23 +34,16 @@ class Session:
         self.quiet = quiet
         self.context = Context(progress=_progress(quiet=quiet), seed=seed)
 
-    def remember(self, folder: Path | None) -> None:
-        """Keep what long work finds in a folder, to go on from there after an interruption.
+    def remember(self) -> None:
+        """Keep what long work finds in the user's cache, to go on from there if it is interrupted.
 
-        Without a folder it is the user's cache, if that can be written to.
-
-        Raises:
-            OutputError: the folder that was named can't be used.
+        Where that can't be written to, nothing is kept.
         """
         from edgecv_cli.core.store import FolderStore, cache_home
 
-        try:
-            store = FolderStore(folder or cache_home() / "search", _CACHE_BYTES)
-        except OutputError:
-            if folder is not None:
-                raise
-            return
-        self.context = replace(self.context, store=store)
+        with suppress(OutputError):
+            store = FolderStore(cache_home() / "search", _CACHE_BYTES)
+            self.context = replace(self.context, store=store)
 
     def run(self, stage: Callable[[C, Context], Result], config: C, render: Render) -> None:
         """Run a stage and show its result; a result that a gate refused is shown as well."""

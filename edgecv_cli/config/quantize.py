@@ -98,9 +98,6 @@ class QuantizeConfig(CommonConfig):
         False, description="Take a model that is quantized already: back to float first."
     )
     force: bool = Field(False, description="Overwrite an existing output.")
-    cache: Annotated[OutputPath | None, Flag(metavar="DIR")] = Field(
-        None, description="Where a search keeps what it found, to resume from there."
-    )
 
     target: Annotated[Target, Flag(panel="How to quantize")] = Field(
         "cpu", description="What it will run on; cpu: like this machine."

@@ -119,7 +119,7 @@ class Survey:
 
 def _check_engines(config: Config) -> None:
     asked = getattr(config, "engine", ())
-    for engine in (asked,) if isinstance(asked, str) else asked:
+    for engine in (asked,) if isinstance(asked, str) else asked or ():
         find_engine(engine.partition(":")[0])
 
 
