@@ -35,7 +35,6 @@ COMMAND = Command(
     examples=(
         "edgecv quantize yolox.onnx -o int8.onnx --calibration images/",
         "edgecv quantize ssd.onnx -o int8.onnx --calibration images/ --data coco/ --max-drop 1%",
-        "edgecv quantize yolox.onnx --sensitivity --calibration images/ --report layers.html",
         "edgecv quantize ssd.onnx --calibration images/ --sensitivity",
         "edgecv quantize ssd.onnx -o int8.onnx --plan ssd-plan.json --data coco/",
     ),
