@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def execute(config: QuantizeConfig, session: Session) -> None:
     """Quantize and show before and after, or only show what each group of layers costs."""
+    session.remember()
     if config.sensitivity:
         from edgecv_cli.cli.render.sensitivity import render as render_sensitivity
         from edgecv_cli.stages.sensitivity import sensitivity
