@@ -115,7 +115,8 @@ def write_pipeline(file, **changes):
     """Write the example with a search that is as short as can be."""
     quantize, evaluate = PIPELINE["steps"]
     quick = {"max_drop": "60%", "placement": "last", "speed_seconds": 0.1, "images": 4,
-             "bias_correction": "off", "estimator": "minmax"}  # fmt: skip
+             "bias_correction": "off", "estimator": "minmax",
+             "adaptive_rounding": "off", "equalisation": "off"}  # fmt: skip
     steps = [{**quantize, **quick, **changes}, evaluate]
     file.write_text(yaml.safe_dump({**PIPELINE, "steps": steps}))
 

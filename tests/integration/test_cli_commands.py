@@ -12,6 +12,7 @@ from command_line import edgecv
 from scenes import write_dataset
 
 FAST = ["--placement", "last", "--estimator", "minmax", "--bias-correction", "off",
+        "--adaptive-rounding", "off", "--equalisation", "off",
         "--speed-seconds", "0.2", "--images", "6", "--threads", "1"]  # fmt: skip
 
 

@@ -36,7 +36,10 @@ RUN = [
     for page in PAGES
     if page.name not in TESTED_ELSEWHERE and "```sh\n" in page.read_text(encoding="utf-8")
 ]
-QUICK = ("--placement", "last", "--estimator", "minmax", "--bias-correction", "off")
+QUICK = (
+    "--placement", "last", "--estimator", "minmax", "--bias-correction", "off",
+    "--adaptive-rounding", "off", "--equalisation", "off",
+)  # fmt: skip
 SLOW = {"quantize.md", "benchmark.md", "add-an-engine.md"}
 
 
@@ -147,7 +150,8 @@ def python_apart(args, package):
 def hastened(block):
     """Return a file's text, where it is a pipeline with the settings that take least time."""
     quick = (
-        "placement: last\n    estimator: minmax\n    bias_correction: off\n    speed_seconds: 0.1"
+        "placement: last\n    estimator: minmax\n    bias_correction: off\n"
+        "    adaptive_rounding: off\n    equalisation: off\n    speed_seconds: 0.1"
     )
     text = re.sub(r"(stage: quantize)\n", rf"\1\n    {quick}\n", block.text)
     return re.sub(r"(stage: (?:quantize|evaluate))\n", r"\1\n    limit: 8\n", text)

@@ -62,6 +62,8 @@ def config(model, out, data, /, **changes):
         "placement": "last",
         "estimator": "minmax",
         "bias_correction": "on",
+        "equalisation": "off",
+        "adaptive_rounding": "off",
         "min_speedup": 0.0,
         "speed_seconds": 0.2,
         "threads": 1,

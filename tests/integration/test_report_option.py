@@ -35,7 +35,8 @@ def quantizing(model, data, folder, **changes):
     """One recipe, any speed: fast."""
     return QuantizeConfig(
         model=model, output=folder / "int8.onnx", report=folder / "r.html", calibration=data,
-        data=data, placement="last", estimator="minmax", bias_correction="on", threads=1,
+        data=data, placement="last", estimator="minmax", bias_correction="on", equalisation="off",
+        adaptive_rounding="off", threads=1,
         speed_seconds=0.2, max_drop=MaxDrop(50.0, "%"), **{"min_speedup": 0.0, **changes},
     )  # fmt: skip
 

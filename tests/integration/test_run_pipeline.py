@@ -36,6 +36,8 @@ steps:
     placement: last
     estimator: minmax
     bias_correction: on
+    adaptive_rounding: off
+    equalisation: off
     max_drop: 20%
     min_speedup: 0
     speed_seconds: 0.1
