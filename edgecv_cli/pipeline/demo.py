@@ -138,7 +138,7 @@ def _quantize(config: DemoConfig, paths: _Paths, context: Context) -> QuantizeRe
             max_drop=MAX_DROP,
             min_speedup=0.0,
             speed_seconds=_SEARCH_SECONDS,
-            # What takes longest, and changes nothing on this detector.
+            # The demo has to be over in three minutes; these take longest.
             equalisation="off",
             adaptive_rounding="off",
             threads=config.threads,

@@ -141,7 +141,8 @@ class TestQuantize:
         return QuantizeResult(**{**given, **changes})
 
     def saved(self) -> QuantizeResult:
-        row = CandidateRow(corrections=("bias correction", "adaptive rounding"), placement="all", estimator="minmax", bias_correction=True,
+        row = CandidateRow(corrections=("bias correction", "adaptive rounding"),
+                           placement="all", estimator="minmax", bias_correction=True,
                            self_map=0.9, int8_macs_share=1.0)  # fmt: skip
         return self.result(
             optimized=Side(map=0.49, p50_ms=5.0, size_bytes=1_000_000),
