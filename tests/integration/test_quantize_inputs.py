@@ -35,8 +35,8 @@ def test_a_model_is_quantized_whatever_it_is_fed(kind, data, tmp_path):
     spec.write_text(SPEC)
     config = QuantizeConfig(
         model=source, output=out, calibration=data, data=data, placement="last",
-        estimator="minmax", bias_correction="on", equalisation="off",
-        adaptive_rounding="off", min_speedup=0.0, speed_seconds=0.2, threads=1,
+        estimator="minmax", bias_correction="on", equalisation="on",
+        adaptive_rounding="on", min_speedup=0.0, speed_seconds=0.2, threads=1,
         max_drop=MaxDrop(20.0, "%"), spec=spec if "second" in kind else None,
     )  # fmt: skip
 

@@ -137,7 +137,8 @@ def channel_ranges(
     images = 0
     for feed in feeds:
         context.cancel.check()
-        maxima = [np.asarray(value, np.float64).ravel() for value in infer(feed)]
+        # a network of a fixed batch: one picture throughout
+        maxima = [np.asarray(value, np.float64).max(axis=0).ravel() for value in infer(feed)]
         total = [a + b for a, b in zip(total, maxima, strict=True)] if total else maxima
         images += 1
     return {name: value / images for name, value in zip(tensors, total, strict=False)}

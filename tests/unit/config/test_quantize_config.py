@@ -10,7 +10,7 @@ GIVEN = {"model": "a.onnx", "output": "b.onnx", "calibration": "images"}
 def test_defaults():
     config = QuantizeConfig.from_options(**GIVEN)
     assert (config.images, config.target, config.precision) == (128, "cpu", "int8")
-    assert (config.prefer, config.agreement_gate, config.engine) == ("balanced", 0.9, "onnxruntime")
+    assert (config.prefer, config.agreement_gate, config.engine) == ("balanced", 0.9, None)
     assert config.drop_gate is None
     assert config.speedup_gate == 1.0
 
