@@ -43,6 +43,7 @@ Precision = Literal[
     "mixed",
     "fp32",
     "fp16",
+    "bf16",
     "int8-int16",
     "int8-weights",
     "int4-weights",
@@ -181,6 +182,11 @@ class QuantizeConfig(CommonConfig):
         if self.output is None and not self.sensitivity:
             raise UsageError(
                 "no output was named", remedy="add -o OUT.onnx (or --sensitivity to only look)"
+            )
+        if self.precision == "bf16":
+            raise UsageError(
+                "bf16 is a way to run a float file, not another file",
+                remedy="run the model as it is with --engine openvino:cpu:bf16",
             )
         if self.max_drop is not None and self.data is None:
             raise UsageError(

@@ -27,7 +27,6 @@ from edgecv_cli.compress.quantization.propose import placement_of, propose
 from edgecv_cli.compress.quantization.recipe import Candidate, Recipe, spread
 from edgecv_cli.compress.quantization.targets import TargetRules
 from edgecv_cli.core.context import SILENT, Context
-from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize
@@ -121,11 +120,7 @@ class Builder:
         if precision == "fp16":
             kept = beyond_half(topology, evidence.observed)
             return float_plan("fp16", rules, source=source, input_size=size, kept_fp32=kept)
-        if precision == "fp32":
-            return float_plan("fp32", rules, source=source, input_size=size)
-        raise UsageError(
-            f"--precision {precision} is no form of a file", remedy="use int8, fp16 or auto"
-        )
+        return float_plan("fp32", rules, source=source, input_size=size)
 
     def _view(self, recipe: Recipe) -> _View:
         if not recipe.equalise:

@@ -89,3 +89,23 @@ def test_what_is_dumped_is_read_again():
     dumped = config.model_dump(mode="json")
     assert (dumped["max_drop"], dumped["input_size"]) == ("0.5pt", "32x64")
     assert QuantizeConfig(**dumped) == config
+
+
+def test_bf16_is_asked_of_an_engine():
+    with pytest.raises(UsageError, match="not another file") as caught:
+        QuantizeConfig.from_options(**GIVEN, precision="bf16")
+    assert "openvino:cpu:bf16" in caught.value.remedy
+
+
+def test_accuracy_keeps_most_of_the_work_in_integers():
+    assert QuantizeConfig.from_options(**GIVEN, prefer="accuracy").least_share == 0.6
+    assert QuantizeConfig.from_options(**GIVEN).least_share == 0.0
+    told = QuantizeConfig.from_options(**GIVEN, prefer="accuracy", min_int8_share=0.3)
+    assert told.least_share == 0.3
+
+
+def test_an_output_is_needed_but_to_look():
+    given = {key: value for key, value in GIVEN.items() if key != "output"}
+    with pytest.raises(UsageError, match="no output"):
+        QuantizeConfig.from_options(**given)
+    assert QuantizeConfig.from_options(**given, sensitivity=True).output is None
