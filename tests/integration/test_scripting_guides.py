@@ -111,7 +111,9 @@ FILTERS = {
         lambda r: [f"{one['name']}: {one['remedy']}" for one in r["findings"]
                    if one["level"] in ("error", "warning")]
     ),
-    ".engines[] | select(.available) | .name": lambda r: ["onnxruntime"],
+    ".engines[] | select(.available) | .name": lambda r: [
+        one["name"] for one in r["engines"] if one["available"]
+    ],
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ class Builder:
         self._open = exact_opener(folder, threads)
         self._context = replace(context, progress=SILENT)
         self._equal: _View | None = None
-        self._layers: dict[Recipe, dict[str, LayerPlan]] = {}
+        self._layers: dict[tuple[bool, bool], dict[str, LayerPlan]] = {}
 
     def plan(self, recipe: Recipe) -> QuantizePlan:
         """Return the plan of a recipe."""
@@ -79,7 +79,7 @@ class Builder:
         if not recipe.rounding:
             return plan
         # What a layer's weights are rounded to hangs on its own inputs, hardly on which others
-        # are in integers: chosen once, for every placement.
+        # are in integers or how ranges are taken: chosen once, for every placement and estimator.
         rounded = self._rounded(replace(recipe, placement="all", floats=()))
         layers = {name: rounded.get(name, layer) for name, layer in plan.layers.items()}
         return plan.model_copy(update={"layers": layers})
@@ -153,9 +153,10 @@ class Builder:
 
     def _rounded(self, recipe: Recipe) -> dict[str, LayerPlan]:
         """Return a recipe's layers with their rounding chosen; it takes long and is kept."""
-        if recipe not in self._layers:
-            self._layers[recipe] = self._round(self._proposed(recipe)).layers
-        return self._layers[recipe]
+        key = bool(self._view(recipe).equalise), recipe.bias_correction
+        if key not in self._layers:
+            self._layers[key] = self._round(self._proposed(recipe)).layers
+        return self._layers[key]
 
     def _round(self, plan: QuantizePlan) -> QuantizePlan:
         key = digest_key(

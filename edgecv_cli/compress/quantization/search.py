@@ -157,6 +157,8 @@ class Search:
             if space.give_back:
                 given = self._give_back(placed, goal, rank)
                 placed += self._time(given) if timed else given
+                again = self._other_ranges(space, order(placed, goal)[0], rank)
+                placed += self._time(again) if timed else again
         return order(placed, goal)
 
     def path_of(self, candidate: Candidate) -> Path:
@@ -185,6 +187,21 @@ class Search:
             return []
         steps = self._steps(start.recipe, self._damages(start.plan), goal)
         return [rank(replace(start.recipe, floats=floats)) for floats in steps]
+
+    def _other_ranges(
+        self, space: Space, best: Candidate, rank: Callable[[Recipe], Candidate]
+    ) -> list[Candidate]:
+        """Try the other estimators on the best candidate, and return those that are better.
+
+        The first choice was made with everything in integers, where a few layers that have been
+        given back since may have hidden what the ranges of all others are worth.
+        """
+        tried = [
+            rank(replace(best.recipe, estimator=name))
+            for name in space.estimators
+            if name != best.recipe.estimator
+        ]
+        return [other for other in tried if accuracy(other) > accuracy(best) + _EARNED]
 
     def _steps(
         self, recipe: Recipe, groups: Sequence[tuple[str, ...]], goal: Goal

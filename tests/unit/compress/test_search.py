@@ -121,6 +121,16 @@ def test_nothing_is_given_back_where_the_fastest_is_as_accurate(topology, tmp_pa
     assert not any(candidate.recipe.floats for candidate in found)
 
 
+def test_ranges_are_chosen_again_for_what_is_left_in_integers(topology, tmp_path):
+    def worth(name):
+        if "given back" not in name:
+            return 0.6 if ", mean-minmax" in name else 0.5
+        return 0.8 if ", mean-minmax" in name else 0.9
+
+    found, _ = run(topology, tmp_path, worth=worth, damages=4, goal=Goal("accuracy", min_share=0.6))
+    assert (found[0].recipe.estimator, bool(found[0].recipe.floats)) == ("minmax", True)
+
+
 def test_what_is_decided_is_not_ranked(topology, tmp_path):
     decided = Space(("all",), ("minmax",), dict.fromkeys(SPACE.corrections, False), 99.9)
     found, ranking = run(
