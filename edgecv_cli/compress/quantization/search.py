@@ -28,6 +28,9 @@ from edgecv_cli.core.errors import UsageError
 from edgecv_cli.graph.topology import Topology
 
 _ESTIMATORS = ("mean-minmax", "percentile", "mse", "minmax")
+# Estimators that clip favour what is seen well, which is what self-mAP looks at; on labels, the
+# mean extremes are the safer choice where the two are close.
+_RANGES_EARNED = 0.01
 # Self-mAP on a few dozen images is no finer than this: a correction has to earn its place.
 _EARNED = 0.003
 _SWITCH = {"auto": None, "on": True, "off": False}
@@ -170,6 +173,8 @@ class Search:
         """Choose estimator and corrections on one placement."""
         tried = [rank(replace(first, estimator=name)) for name in space.estimators]
         best = max(tried, key=accuracy)
+        if accuracy(best) <= accuracy(tried[0]) + _RANGES_EARNED:
+            best = tried[0]
         for name, said in space.corrections.items():
             if said is None:
                 corrected = rank(_corrected(best.recipe, {name: True}))
