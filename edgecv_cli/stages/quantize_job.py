@@ -72,9 +72,7 @@ class Job:
         self.candidates = self._candidates()
         self.judge = self._make_judge()
         judged: list[Judged] = []
-        for candidate in self.candidates[:_MAX_JUDGED]:
-            if judged and self._hopeless(candidate):
-                break
+        for candidate in self._tries():
             path = self.folder / f"judged-{len(judged)}.onnx"
             final, refit = self._written(candidate, path)
             judged.append(Judged(final, path, self.judge.judge(path), refit))
@@ -97,11 +95,24 @@ class Job:
         self, judged: Sequence[Judged], result: QuantizeResult
     ) -> tuple[Path, QuantizeResult]:
         """Write the float model with its spec; returns its file and the result that says why."""
-        reason = f"fp32 is kept: {unmet(judged[-1].verdict)}"
+        reason = f"fp32 is kept: {'; '.join(self._why_not(judged))}"
         path = self.folder / "kept.onnx"
         entries = self._metadata("quantize", {"precision": "fp32"})
         path.write_bytes(serialize(with_metadata(self.inputs.artifact.model, entries)))
         return path, kept_float(result, reason, path.stat().st_size)
+
+    def _why_not(self, judged: Sequence[Judged]) -> list[str]:
+        """Say of integers and of the simplified graph what spoke against each."""
+        why = []
+        integer = [one for one in judged if one.candidate.plan.precision != "fp32"]
+        timed = [one.speedup for one in self.candidates if one.speedup is not None]
+        if integer:
+            why.append(f"int8: {unmet(integer[-1].verdict)}")
+        elif timed:
+            why.append(f"int8: {max(timed):.2f}x at best, by a short measurement")
+        simplified = [one for one in judged if one.candidate.plan.precision == "fp32"]
+        why += [f"the simplified graph: {unmet(one.verdict)}" for one in simplified]
+        return why
 
     def report(self, judged: Sequence[Judged]) -> QuantizeResult:
         """Put everything that was measured into one result."""
@@ -194,6 +205,13 @@ class Job:
             min_speedup=config.speedup_gate,
         )
         return search.run(space, goal, timed=inputs.rules.here)
+
+    def _tries(self) -> list[Candidate]:
+        """Return what is taken to the gates, in order; a float form is tried last."""
+        floats = [one for one in self.candidates if one.plan.precision == "fp32"]
+        others = [one for one in self.candidates if one not in floats]
+        hopeful = [one for one in others if not self._hopeless(one)][: _MAX_JUDGED - len(floats)]
+        return [*hopeful, *floats] or others[:1]
 
     def _hopeless(self, candidate: Candidate) -> bool:
         """Whether a candidate is so slow by the short measurement that no longer one saves it."""
