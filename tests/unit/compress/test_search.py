@@ -102,8 +102,11 @@ def test_a_gain_within_the_noise_is_no_reason_to_correct(topology, tmp_path):
 
 def test_the_better_ranges_go_to_every_placement(topology, tmp_path):
     found, _ = run(topology, tmp_path, worth=lambda name: 0.9 if ", minmax" in name else 0.7)
-    assert {candidate.recipe.estimator for candidate in found} == {"minmax"}
-    assert {candidate.recipe.placement for candidate in found} == {"all", "last"}
+    chosen = [one.recipe for one in found if one.recipe.estimator == "minmax"]
+    assert found[0].recipe in chosen
+    assert {recipe.placement for recipe in chosen} == {"all", "last"}
+    # the others are there for a judge whom the best did not please
+    assert [one.recipe.estimator for one in found if one.recipe not in chosen] == ["mean-minmax"]
 
 
 def test_layers_are_given_back_as_far_as_enough_stays_in_integers(topology, tmp_path):
@@ -112,7 +115,7 @@ def test_layers_are_given_back_as_far_as_enough_stays_in_integers(topology, tmp_
 
     found, _ = run(topology, tmp_path, worth=worth, damages=4, goal=Goal("accuracy", min_share=0.6))
     given = [candidate.recipe.floats for candidate in found if candidate.recipe.floats]
-    assert sorted(map(len, given)) == [1, 2]
+    assert set(map(len, given)) == {1, 2}
     assert found[0].recipe.floats
 
 
