@@ -180,7 +180,10 @@ def test_cancelling_ends_a_call():
 def parent_with_sleeping_child():
     """Start a process that waits for its child; return it and the child's id."""
     script = """
+        import signal
         from edgecv_cli.core.child import Child, Limits
+        # a background job of a shell is started with this signal ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with Child("probe", name="a test", limits=Limits(600)) as child:
             print(child.pid, flush=True)
             child.call("sleep", {"seconds": 600})
