@@ -63,7 +63,7 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("inspect", 1, InspectConfig, InspectResult, inspect, measured=False),
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
-    Stage("quantize", 1, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
+    Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
     Stage("benchmark", 1, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
     Stage("detect", 1, DetectConfig, DetectSummary, run_detect, gives="folder"),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.compress.quantization.evidence import read_topology
+from edgecv_cli.compress.quantization.evidence import Evidence, gather, read_topology
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.requantize import as_float, require_float
 from edgecv_cli.compress.quantization.targets import TargetRules, resolve_target
@@ -96,6 +97,25 @@ class Inputs:
             plan=plan,
             input_size=input_size,
             doubts=doubts,
+        )
+
+    def observe(
+        self, topology: Topology, paths: Sequence[Path], *, threads: int | None, context: Context
+    ) -> Evidence:
+        """Take the ranges of a form of the float graph: as it is, or equalised.
+
+        Raises:
+            DataError: no image can be decoded.
+        """
+        return gather(
+            self.artifact,
+            topology,
+            self.spec,
+            paths,
+            input_size=self.input_size,
+            engine="onnxruntime",
+            threads=threads,
+            context=context,
         )
 
 

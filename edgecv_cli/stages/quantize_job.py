@@ -10,7 +10,7 @@ from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step,
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.audit import Finding, audit, too_few
 from edgecv_cli.compress.quantization.build import Builder
-from edgecv_cli.compress.quantization.evidence import Evidence, gather
+from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.judge import Gates, Judge, Verdict
 from edgecv_cli.compress.quantization.placement import integer_share
 from edgecv_cli.compress.quantization.plan import QuantizePlan
@@ -26,6 +26,7 @@ from edgecv_cli.core.store import digest_key
 from edgecv_cli.detector.feeding import fed_as
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize, with_metadata
+from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import engine_versions, machine
 from edgecv_cli.measure.operating_point import Refit
 from edgecv_cli.report.blocks import Block
@@ -164,7 +165,7 @@ class Job:
         builder = Builder(
             evidence,
             inputs.rules,
-            self._observe_again,
+            self._observed,
             folder=self.folder,
             threads=config.threads,
             context=self.context,
@@ -251,32 +252,14 @@ class Job:
             threads=config.threads,
             context=self.context,
         )
-        self.evidence = gather(
-            inputs.artifact,
-            inputs.topology,
-            inputs.spec,
-            inputs.images.paths,
-            input_size=config.input_size,
-            engine="onnxruntime",
-            threads=config.threads,
-            context=self.context,
-        )
+        self.evidence = self._observed(inputs.topology, inputs.images.paths)
         self.findings += too_few(self.evidence.observed.images, None)
         return self.evidence
 
-    def _observe_again(self, evidence: Evidence) -> Evidence:
-        inputs, config = self.inputs, self.config
-        again = gather(
-            inputs.artifact,
-            evidence.topology,
-            inputs.spec,
-            evidence.used,
-            input_size=config.input_size,
-            engine="onnxruntime",
-            threads=config.threads,
-            context=self.context,
+    def _observed(self, topology: Topology, paths: Sequence[Path]) -> Evidence:
+        return self.inputs.observe(
+            topology, paths, threads=self.config.threads, context=self.context
         )
-        return replace(again, source=evidence.source)
 
     def _ranking(self, evidence: Evidence) -> Ranking:
         inputs = self.inputs

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
 from edgecv_cli.compress.quantization.build import Builder
-from edgecv_cli.compress.quantization.evidence import Evidence, gather, scratch
+from edgecv_cli.compress.quantization.evidence import Evidence, scratch
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.sensitivity import Probe, Sensitivity
@@ -17,6 +16,7 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.result import Result
+from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.compose.sensitivity import sensitivity_document
@@ -109,25 +109,13 @@ def _plan(
     folder: Path,
     context: Context,
 ) -> QuantizePlan:
-    def observe(evidence: Evidence | None) -> Evidence:
-        return gather(
-            inputs.artifact,
-            inputs.topology if evidence is None else evidence.topology,
-            inputs.spec,
-            paths,
-            input_size=config.input_size,
-            engine="onnxruntime",
-            threads=config.threads,
-            context=context,
-        )
-
-    def observe_again(evidence: Evidence) -> Evidence:
-        return replace(observe(evidence), source=evidence.source)
+    def observe(topology: Topology, images: Sequence[Path]) -> Evidence:
+        return inputs.observe(topology, images, threads=config.threads, context=context)
 
     builder = Builder(
-        observe(None),
+        observe(inputs.topology, paths),
         inputs.rules,
-        observe_again,
+        observe,
         folder=folder,
         threads=config.threads,
         context=context,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from edgecv_cli.core.context import SILENT, Context
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize
+from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.calibration import CalibrationFeed
 from edgecv_cli.measure.hardware import engine_versions
 from edgecv_cli.media.images import digest_files
@@ -49,7 +50,7 @@ class Builder:
     Args:
         evidence: of the normalised float graph.
         rules: the target's.
-        observe_again: observes another form of the same graph on the same images.
+        observe: takes the ranges of another form of the same graph on images.
         folder: for files in passing.
         threads: threads that the engine may use; None is one per usable core.
         context: cancellation and seed.
@@ -59,7 +60,7 @@ class Builder:
         self,
         evidence: Evidence,
         rules: TargetRules,
-        observe_again: Callable[[Evidence], Evidence],
+        observe: Callable[[Topology, Sequence[Path]], Evidence],
         *,
         folder: Path,
         threads: int | None,
@@ -67,7 +68,7 @@ class Builder:
     ) -> None:
         self._plain = _View(evidence)
         self._rules = rules
-        self._observe_again = observe_again
+        self._observe = observe
         self._open = exact_opener(folder, threads)
         self._context = replace(context, progress=SILENT)
         self._equal: _View | None = None
@@ -134,8 +135,10 @@ class Builder:
                 context=self._context,
             )
             pairs = equalisation(plain.topology, ranges)
-            equal = replace(plain, topology=equalised(plain.topology, pairs))
-            self._equal = _View(self._observe_again(equal), pairs) if pairs else self._plain
+            self._equal = self._plain
+            if pairs:
+                equal = equalised(plain.topology, pairs)
+                self._equal = _View(self._observe(equal, plain.used), pairs)
         return self._equal
 
     def _proposed(self, recipe: Recipe) -> QuantizePlan:
