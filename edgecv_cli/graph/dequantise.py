@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common
 
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.graph.tail import INTEGER_WEIGHTED, find_tail
+from edgecv_cli.graph.tidy import tidied
 
 _QUANTIZE, _RESTORE = "QuantizeLinear", "DequantizeLinear"
 _ORT_DOMAIN = "com.microsoft"
@@ -66,8 +66,7 @@ def dequantised(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in list(graph):
         if node.op_type == _RESTORE:
             _undo(graph, node, decoding)
-    passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
-    result: onnx.ModelProto = ir.to_proto(passes(work).model)
+    result = tidied(work)
     _require_float(result)
     return result
 

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common
 
 from edgecv_cli.graph.grid import LayerWeights
+from edgecv_cli.graph.tidy import tidied
 
 
 def insert_dynamic(model: onnx.ModelProto, weights: Mapping[str, LayerWeights]) -> onnx.ModelProto:
@@ -33,8 +33,7 @@ def insert_dynamic(model: onnx.ModelProto, weights: Mapping[str, LayerWeights]) 
         layer = weights.get(node.outputs[0].name or "")
         if layer is not None:
             writer.replace(node, layer)
-    passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
-    result: onnx.ModelProto = ir.to_proto(passes(work).model)
+    result = tidied(work)
     del result.graph.value_info[:]
     return result
 

@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
+
+from edgecv_cli.graph.tidy import tidied
 
 
 def halved(model: onnx.ModelProto, kept: AbstractSet[str]) -> onnx.ModelProto:
@@ -30,8 +31,7 @@ def halved(model: onnx.ModelProto, kept: AbstractSet[str]) -> onnx.ModelProto:
         else:
             writer.halve(node)
     writer.restore_outputs()
-    passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
-    result: onnx.ModelProto = ir.to_proto(passes(work).model)
+    result = tidied(work)
     del result.graph.value_info[:]
     return result
 

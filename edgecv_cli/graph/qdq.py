@@ -21,10 +21,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common
 
 from edgecv_cli.graph.grid import Grid, GridKind, LayerWeights, grid_of
 from edgecv_cli.graph.opset import at_least
+from edgecv_cli.graph.tidy import tidied
 
 __all__ = ["Grid", "LayerWeights", "grid_of", "insert_qdq"]
 
@@ -73,8 +73,7 @@ def insert_qdq(
     for name in sorted(nodes):
         if name in by_name and name not in weights:
             writer.store_operands(by_name[name])
-    passes = ir.passes.Sequential(common.RemoveUnusedNodesPass(), common.TopologicalSortPass())
-    result: onnx.ModelProto = ir.to_proto(passes(work).model)
+    result = tidied(work)
     del result.graph.value_info[:]
     return result
 
