@@ -68,6 +68,6 @@ def plan_for(topology, observed, rules, placement="all"):
         source="", target=rules.name, placement=placement, estimator="minmax",
         bias_correction=False, nodes=placed.nodes, bias=rules.bias,
         dropped=implied_clamps(topology, placed.nodes), grids=planned(grids),
-        layers={name: LayerPlan(bits=rules.weight_bits) for name in layers},
+        layers={name: LayerPlan(bits=8, sums=rules.sums) for name in layers},
         reasons=placed.reasons,
     )  # fmt: skip

@@ -205,7 +205,7 @@ def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
             f"speed was not measured: this machine is not a {run.inputs.rules.name}"
             + (
                 "; 16-bit sums may saturate here that do not there, so the accuracy may differ"
-                if run.inputs.rules.weight_bits == 8
+                if run.inputs.rules.sums == 32
                 else ""
             )
         )

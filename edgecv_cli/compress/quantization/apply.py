@@ -164,7 +164,16 @@ def store_layer(
         bits=plan.bits,
         input_scale=input_scale,
         rounding=rounding,
+        sums=32 if _adds_one_by_one(topology, layer) else plan.sums,
     )
+
+
+def _adds_one_by_one(topology: Topology, layer: Layer) -> bool:
+    """Return whether a layer has one input and one output channel a group.
+
+    ONNX Runtime and oneDNN have kernels for these that widen each product to 32 bits.
+    """
+    return layer.depthwise and topology.shapes[layer.data][1] == topology.shapes[layer.name][1]
 
 
 def output_axis(topology: Topology, layer: Layer) -> int:

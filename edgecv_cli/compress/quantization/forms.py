@@ -43,7 +43,8 @@ def weight_only_plan(
     plan = _plan(
         "int8-weights" if bits == 8 else "int4-weights", rules, source, input_size, "weights"
     )
-    return _with_layers(plan, placement.nodes, placement.reasons, bits, integer=False)
+    stored = LayerPlan(bits=bits)
+    return _with_layers(plan, placement.nodes, placement.reasons, stored, integer=False)
 
 
 def dynamic_plan(
@@ -56,7 +57,7 @@ def dynamic_plan(
 ) -> QuantizePlan:
     """Return the plan whose MatMul and Gemm layers find the grid of their input at run time.
 
-    Args as of ``weight_only_plan``; the bits of the weights are the target's.
+    Args as of ``weight_only_plan``; how the weights are stored is the target's.
 
     Raises:
         UsageError: the model has no such layer.
@@ -69,7 +70,8 @@ def dynamic_plan(
             reasons[name] = why
     nodes = tuple(name for name in placement.nodes if name not in reasons)
     plan = _plan("int8-dynamic", rules, source, input_size, "matrix products")
-    return _with_layers(plan, nodes, reasons, rules.weight_bits, integer=True)
+    stored = LayerPlan(bits=8, sums=rules.sums)
+    return _with_layers(plan, nodes, reasons, stored, integer=True)
 
 
 def float_plan(
@@ -118,7 +120,7 @@ def _with_layers(
     plan: QuantizePlan,
     names: tuple[str, ...],
     reasons: Mapping[str, str],
-    bits: Literal[4, 7, 8],
+    stored: LayerPlan,
     *,
     integer: bool,
 ) -> QuantizePlan:
@@ -129,7 +131,7 @@ def _with_layers(
         )
     update = {
         "nodes": names if integer else (),
-        "layers": {name: LayerPlan(bits=bits) for name in names},
+        "layers": dict.fromkeys(names, stored),
         "reasons": dict(sorted(reasons.items())),
     }
     return plan.model_copy(update=update)

@@ -52,7 +52,9 @@ class LayerPlan(_Data):
     weights are stored as integers (weight-only).
 
     Attributes:
-        bits: 8 (-127..127), 7 (-63..63) where 16-bit sums of the target saturate, or 4 (-7..7).
+        bits: 8 (-127..127), 7 (-63..63) or 4 (-7..7).
+        sums: width of the sums in which the target adds two products; with 16 the scales keep
+            neighbours from saturating them (see ``weights.pair_scales``).
         bias_shift: added to the float bias, per output channel, before it is stored.
         rounding: base64 of one bit a weight, in storage order, most significant bit first
             (``numpy.packbits``): 1 where weight / scale is rounded up, 0 where down. None rounds
@@ -60,6 +62,7 @@ class LayerPlan(_Data):
     """
 
     bits: Literal[4, 7, 8]
+    sums: Literal[16, 32] = 32
     bias_shift: tuple[float, ...] | None = None
     rounding: str | None = None
 
@@ -96,7 +99,7 @@ class QuantizePlan(_Data):
     """
 
     kind: Literal["edgecv.quantize-plan"] = "edgecv.quantize-plan"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     source: str
     precision: PlanPrecision = "int8"
     target: str

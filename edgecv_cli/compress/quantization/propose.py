@@ -88,7 +88,7 @@ def _layer_plan(
     recipe: Recipe,
     rules: TargetRules,
 ) -> LayerPlan:
-    plan = LayerPlan(bits=rules.weight_bits)
+    plan = LayerPlan(bits=8, sums=rules.sums)
     means = observed.channel_means.get(layer.data)
     if not recipe.bias_correction or means is None or layer.op != "Conv":
         return plan

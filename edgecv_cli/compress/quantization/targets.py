@@ -25,7 +25,7 @@ class TargetRules:
 
     Attributes:
         name: target, as ``--target`` names it.
-        weight_bits: 8, or 7 where pairs of u8 x s8 products saturate at 16 bits
+        sums: width of the sums in which its kernels add two u8 x s8 products; 16 saturates
             (x86 without VNNI: VPMADDUBSW).
         here: whether this machine is such a target and has its engine, so that its speed can
             be measured.
@@ -38,7 +38,7 @@ class TargetRules:
     """
 
     name: str
-    weight_bits: Literal[7, 8]
+    sums: Literal[16, 32]
     here: bool
     activation_bits: Literal[8, 16] = 8
     signed: bool = False
@@ -61,12 +61,12 @@ class TargetRules:
 _RULES = {
     rules.name: rules
     for rules in (
-        TargetRules("cpu-x86-vnni", 8, here=False),
-        TargetRules("cpu-x86", 7, here=False),
-        TargetRules("cpu-arm", 8, here=False, signed=True),
+        TargetRules("cpu-x86-vnni", 32, here=False),
+        TargetRules("cpu-x86", 16, here=False),
+        TargetRules("cpu-arm", 32, here=False, signed=True),
         TargetRules(
             "tensorrt",
-            8,
+            32,
             here=False,
             signed=True,
             symmetric=True,
@@ -74,8 +74,8 @@ _RULES = {
             glue="residual",
             engine="tensorrt",
         ),
-        TargetRules("openvino", 8, here=False, glue="inputs", engine="openvino"),
-        TargetRules("generic", 7, here=False),
+        TargetRules("openvino", 32, here=False, glue="inputs", engine="openvino"),
+        TargetRules("generic", 16, here=False),
     )
 }
 
@@ -83,8 +83,8 @@ _RULES = {
 def resolve_target(name: str) -> TargetRules:
     """Return the rules of a target; ``cpu`` is what this machine is.
 
-    OpenVINO's weights get 8 bits where this machine's kernels sum them in 32 bits, under the
-    cap of ``ONEDNN_MAX_CPU_ISA`` if that is set, else 7.
+    OpenVINO's are taken to add in 32 bits where this machine's kernels do, under the cap of
+    ``ONEDNN_MAX_CPU_ISA`` if that is set, else in 16.
 
     Raises:
         UsageError: there are no rules for such a target, or for this machine.
@@ -98,7 +98,7 @@ def resolve_target(name: str) -> TargetRules:
         )
     rules = _RULES[name]
     if name == "openvino" and _is_x86() and not _sums_in_32_bits():
-        rules = replace(rules, weight_bits=7)
+        rules = replace(rules, sums=16)
     return replace(rules, here=_fits_here(name) and _has_engine(rules.engine))
 
 

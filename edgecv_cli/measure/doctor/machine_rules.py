@@ -51,8 +51,8 @@ def processor(seen: Snapshot) -> Iterator[Finding]:
         yield Finding(
             level="info",
             name="processor",
-            found=f"{text}; without VNNI, int8 sums saturate at 16 bits, so that "
-            "--target cpu writes weights of seven bits here",
+            found=f"{text}; without VNNI, pairs of int8 products are added in 16 bits, so "
+            "that --target cpu keeps neighbouring weights small enough for them",
         )
     else:
         yield Finding(level="ok", name="processor", found=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,13 +51,13 @@ def observed(model, topology):
     )
 
 
-def planned(model, placement="all", *, bits=8, correction=True, estimator="mean-minmax"):
+def planned(model, placement="all", *, sums=32, correction=True, estimator="mean-minmax"):
     topology = Topology.of(normalise(model))
     return topology, propose(
         topology,
         observed(model, topology),
         Recipe(placement, estimator, correction),
-        TargetRules("cpu-x86-vnni", bits, here=True),
+        TargetRules("cpu-x86-vnni", sums, here=True),
         source=content_digest(model),
         input_size=None,
     )
@@ -130,9 +131,13 @@ def test_weights_are_eight_bits_in_the_file(model):
         assert stored.data_type == onnx.TensorProto.INT8
 
 
-def test_seven_bit_plans_use_half_the_weight_range(model):
-    topology, plan = planned(model, bits=7)
-    quantized = apply_normalised(topology, plan)
+def test_seven_bit_plans_of_older_versions_use_half_the_weight_range(model):
+    topology, plan = planned(model)
+    data = json.loads(plan.dumps()) | {"version": 2}
+    for layer in data["layers"].values():
+        layer["bits"] = 7
+        del layer["sums"]
+    quantized = apply_normalised(topology, QuantizePlan.model_validate(data))
     for name in plan.layers:
         integers = onnx.numpy_helper.to_array(stored_weights(topology, quantized, name))
         assert np.abs(integers.astype(int)).max() <= 63

@@ -71,7 +71,7 @@ def planned(model, *, correction=False):
     tensors = tensors_of(topology, place(topology, "all").nodes)
     seen = observe(topology, feeds(), tensors=tensors, open_model=open_model, context=Context())
     recipe = Recipe("all", "minmax", correction)
-    rules = TargetRules("cpu-x86", 7, here=True)
+    rules = TargetRules("cpu-x86", 16, here=True)
     return topology, propose(topology, seen, recipe, rules, source="", input_size=None)
 
 

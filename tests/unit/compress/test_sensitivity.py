@@ -20,7 +20,7 @@ from edgecv_cli.core.errors import InterruptedByUser
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.media.images import open_images
 
-RULES = TargetRules("generic", 8, here=False)
+RULES = TargetRules("generic", 32, here=False)
 
 
 class Case:

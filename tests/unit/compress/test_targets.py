@@ -75,18 +75,16 @@ def test_speed_is_measured_only_where_processor_and_engine_are(here):
     ]  # fmt: skip
 
 
-def test_weights_have_seven_bits_where_sums_may_saturate(here, monkeypatch):
+def test_which_targets_are_taken_to_add_in_sixteen_bits(here, monkeypatch):
     here("x86_64", vnni=False)
-    bits = {name: resolve_target(name).weight_bits for name in NAMES}
-    assert bits == {
-        "cpu-x86-vnni": 8, "cpu-x86": 7, "cpu-arm": 8, "tensorrt": 8, "openvino": 7, "generic": 7,
-    }  # fmt: skip
+    narrow = [name for name in NAMES if resolve_target(name).sums == 16]
+    assert narrow == ["cpu-x86", "openvino", "generic"]
     here("x86_64", vnni=True)
-    assert resolve_target("openvino").weight_bits == 8
+    assert resolve_target("openvino").sums == 32
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
-    assert resolve_target("openvino").weight_bits == 7
+    assert resolve_target("openvino").sums == 16
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2_VNNI")
-    assert resolve_target("openvino").weight_bits == 8
+    assert resolve_target("openvino").sums == 32
 
 
 @pytest.fixture(scope="module", params=sorted(BUILDERS))
@@ -118,8 +116,11 @@ def test_a_file_holds_what_its_target_takes(observed, name):
     types = {held[node.input[0]].dtype for node in wide}
     assert (np.dtype(np.int32) in types) == (rules.bias == "int32")
     weights = [held[node.input[0]] for node in wide if held[node.input[0]].dtype == np.int8]
-    limit = 127 if rules.weight_bits == 8 else 63
-    assert max(int(np.abs(weight.astype(int)).max()) for weight in weights) == limit
+    assert max(int(np.abs(weight.astype(int)).max()) for weight in weights) == 127
+    mixing = [weight.astype(int) for weight in weights if weight.shape[1] > 1]
+    orders = [np.moveaxis(weight, 1, -1).reshape(len(weight), -1) for weight in mixing]
+    together = max(int((order[:, :-1] + order[:, 1:]).max()) for order in orders)
+    assert (together <= 128) == (rules.sums == 16)
     runner = session(model, exact=True)
     found = runner.run(None, {runner.get_inputs()[0].name: image})
     assert all(np.isfinite(value).all() for value in found)

@@ -91,7 +91,7 @@ def test_a_good_machine_has_nothing_to_mend():
     ("sets", "os", "level", "says"),
     [
         (("avx2", "amx_int8"), "Linux x86_64", "ok", "amx_int8"),
-        (("avx2",), "Linux x86_64", "info", "seven bits"),
+        (("avx2",), "Linux x86_64", "info", "16 bits"),
         ((), "Linux x86_64", "warning", "without AVX2"),
         (("neon", "dotprod"), "Linux aarch64", "ok", "neon dotprod"),
         (("neon",), "Linux aarch64", "info", "without dotprod"),
