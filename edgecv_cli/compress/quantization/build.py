@@ -79,9 +79,9 @@ class Builder:
         plan = self._proposed(recipe)
         if not recipe.rounding:
             return plan
-        # What a layer's weights are rounded to hangs on its own inputs, hardly on which others
-        # are in integers or how ranges are taken: chosen once, for every placement and estimator.
-        rounded = self._rounded(replace(recipe, placement="all", floats=()))
+        # It takes long, and is chosen once: for the first recipe that asks. Others that are like
+        # it may have it too; the ranking says whether that does them good.
+        rounded = self._rounded(recipe)
         layers = {name: rounded.get(name, layer) for name, layer in plan.layers.items()}
         return plan.model_copy(update={"layers": layers})
 

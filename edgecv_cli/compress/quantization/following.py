@@ -124,7 +124,7 @@ def is_hard_swish(topology: Topology, name: str, tensor: str | None = None) -> b
     node = topology.nodes[name]
     if node.op_type == "HardSwish":
         return tensor in (None, node.input[0])
-    found = _gate_of(topology, name)
+    found = gate_of(topology, name)
     if found is None or tensor not in (None, found[0]):
         return False
     gate = topology.nodes[found[1]]
@@ -134,7 +134,7 @@ def is_hard_swish(topology: Topology, name: str, tensor: str | None = None) -> b
     return abs(slope - 1 / 6) < 1e-5 and offset == 0.5
 
 
-def _gate_of(topology: Topology, name: str) -> tuple[str, str] | None:
+def gate_of(topology: Topology, name: str) -> tuple[str, str] | None:
     """Return (x, gate) where a node is x * gate(x), the gate by its node's name."""
     node = topology.nodes[name]
     if node.op_type != "Mul":
@@ -241,7 +241,7 @@ class _Tracer:
 
     def _gated(self, name: str) -> Origin | None:
         """Return the origin of x * Sigmoid(x); x * HardSigmoid(x) is left to its output."""
-        found = _gate_of(self._topology, name)
+        found = gate_of(self._topology, name)
         if found is None:
             return None
         value, gate = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from edgecv_cli.compress.quantization.clipping import heard
 from edgecv_cli.compress.quantization.observe import Observations
 from edgecv_cli.compress.quantization.placement import (
     PASS_THROUGH,
@@ -96,6 +97,10 @@ def make_grids(
             ranges[tensor] = _range(
                 topology, tensor, observed, estimator=estimator, percentile=percentile, kind=kind
             )
+    for tensor, (low, high) in list(ranges.items()):
+        part = heard(topology, tensor, ranges, kind)
+        if part is not None:
+            ranges[tensor] = max(low, part[0]), min(high, part[1])
     movers = nodes
     if glue != "ops":
         movers = tuple(name for name in topology.nodes if name not in topology.tail)

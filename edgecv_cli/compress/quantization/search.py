@@ -1,10 +1,11 @@
 """Search: which ranges, corrections and placement, and which layers are given back to float.
 
 Candidates are ranked on calibration images, without labels, so that the labelled images that
-the result is reported on had no part in the choice. Ranges and corrections are chosen first, on
-one placement; then the placements are compared under them; then layers that cost the most are
-given back to float where that is worth it. Time is measured on whole graphs: what single layers
-save does not add up, because every border between integers and float has its price.
+the result is reported on had no part in the choice. The placements are compared first, with plain
+ranges; then layers that cost the most are given back to float where that is worth it; ranges and
+corrections are chosen for the best of all these, since what undoes the errors of one form may add
+to those of another, and offered to its neighbours. Time is measured on whole graphs: what single
+layers save does not add up, because every border between integers and float has its price.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ _ESTIMATORS = ("mean-minmax", "percentile", "mse", "minmax")
 _RANGES_EARNED = 0.01
 # Self-mAP on a few dozen images is no finer than this: a correction has to earn its place.
 _EARNED = 0.003
-_SWITCH = {"auto": None, "on": True, "off": False}
 # Layers are given back in steps that double, so that a deep network takes few tries.
 _STEPS = (1, 2, 4, 8, 16, 32)
+# Forms that are offered the numbers chosen for another.
+_MOST_ALIKE = 4
 # With less than this in integers there is nothing left to gain from them.
 _LEAST_SHARE = 0.2
 
@@ -153,25 +155,30 @@ class Search:
                 task.describe(f"best so far: self-mAP {best.self_map:.3f} ({best.recipe})")
                 return candidate
 
-            numbers = self._numbers(space, first, rank)
-            placed = [rank(replace(numbers, placement=name)) for name in space.placements]
+            found = [rank(replace(first, placement=name)) for name in space.placements]
             if timed:
-                placed = self._time(placed)
+                found = self._time(found)
             if space.give_back:
-                given = self._give_back(placed, goal, rank)
-                placed += self._time(given) if timed else given
-                again = self._other_ranges(space, order(placed, goal)[0], rank)
-                placed += self._time(again) if timed else again
-        return order(placed, goal)
+                given = self._give_back(found, goal, rank)
+                found += self._time(given) if timed else given
+            chosen = self._numbers(space, _worth_tuning(found, goal), rank)
+            found += chosen
+            found += [rank(recipe) for recipe in _alike(found, chosen[0].recipe, goal)]
+            return order(self._as_known(found, timed=timed), goal)
 
     def path_of(self, candidate: Candidate) -> Path:
         """Return the candidate's model file."""
         index = list(self._known).index(candidate.recipe)
         return self._folder / f"candidate-{index}.onnx"
 
-    def _numbers(self, space: Space, first: Recipe, rank: Callable[[Recipe], Candidate]) -> Recipe:
-        """Choose estimator and corrections on one placement."""
-        tried = [rank(replace(first, estimator=name)) for name in space.estimators]
+    def _numbers(
+        self, space: Space, start: Candidate, rank: Callable[[Recipe], Candidate]
+    ) -> list[Candidate]:
+        """Choose estimator and corrections of one candidate; the best first.
+
+        Other ranges stay in reserve, for a judge whom the best did not please.
+        """
+        tried = [rank(replace(start.recipe, estimator=name)) for name in space.estimators]
         best = max(tried, key=accuracy)
         if accuracy(best) <= accuracy(tried[0]) + _RANGES_EARNED:
             best = tried[0]
@@ -180,7 +187,7 @@ class Search:
                 corrected = rank(_corrected(best.recipe, {name: True}))
                 if accuracy(corrected) > accuracy(best) + _EARNED:
                     best = corrected
-        return best.recipe
+        return [best, *tried]
 
     def _give_back(
         self, placed: Sequence[Candidate], goal: Goal, rank: Callable[[Recipe], Candidate]
@@ -192,21 +199,6 @@ class Search:
             return []
         steps = self._steps(start.recipe, self._damages(start.plan), goal)
         return [rank(replace(start.recipe, floats=floats)) for floats in steps]
-
-    def _other_ranges(
-        self, space: Space, best: Candidate, rank: Callable[[Recipe], Candidate]
-    ) -> list[Candidate]:
-        """Return the best candidate with the other estimators.
-
-        The first choice was made with everything in integers, where a few layers that have been
-        given back since may have hidden what the ranges of all others are worth. Those that are
-        no better stay in reserve, for a judge whom the best ones did not please.
-        """
-        return [
-            rank(replace(best.recipe, estimator=name))
-            for name in space.estimators
-            if name != best.recipe.estimator
-        ]
 
     def _steps(
         self, recipe: Recipe, groups: Sequence[tuple[str, ...]], goal: Goal
@@ -250,15 +242,47 @@ class Search:
             timed.append(self._known[candidate.recipe])
         return timed
 
+    def _as_known(self, candidates: Sequence[Candidate], *, timed: bool) -> list[Candidate]:
+        """Return each candidate once, those that were not timed with the time of their like.
+
+        Ranges and corrections are numbers in a file; which operators run, the placement decides.
+        """
+        once = list({candidate.recipe: candidate for candidate in candidates}.values())
+        if not timed:
+            return once
+        speeds = {_form_of(one.recipe): one.speedup for one in once if one.speedup is not None}
+        return [replace(one, speedup=speeds.get(_form_of(one.recipe))) for one in once]
+
+
+def _worth_tuning(candidates: Sequence[Candidate], goal: Goal) -> Candidate:
+    """Return the candidate whose ranges and corrections are chosen: fast, and not far off."""
+    return order(candidates, replace(goal, spend=False))[0]
+
+
+def _alike(candidates: Sequence[Candidate], chosen: Recipe, goal: Goal) -> list[Recipe]:
+    """Return the recipes of the forms that are worth it, with the chosen one's numbers."""
+    forms = dict.fromkeys(_form_of(one.recipe) for one in order(candidates, goal))
+    others = [form for form in forms if form != _form_of(chosen)]
+    return [
+        replace(chosen, placement=placement, floats=floats)
+        for placement, floats in others[:_MOST_ALIKE]
+    ]
+
+
+def _form_of(recipe: Recipe) -> tuple[str, tuple[str, ...]]:
+    """Return what decides which operators run."""
+    return recipe.placement, recipe.floats
+
 
 def _joined(groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(sorted({name for group in groups for name in group}))
 
 
 def _first(space: Space) -> Recipe:
-    base = "last" if "last" in space.placements else space.placements[0]
     told = {name: bool(said) for name, said in space.corrections.items()}
-    return _corrected(Recipe(base, space.estimators[0], percentile=space.percentile), told)
+    return _corrected(
+        Recipe(space.placements[0], space.estimators[0], percentile=space.percentile), told
+    )
 
 
 def _corrected(recipe: Recipe, switches: Mapping[str, bool]) -> Recipe:

@@ -91,7 +91,8 @@ def test_a_correction_stays_only_where_it_helps(topology, tmp_path):
         return 0.8 + 0.05 * ("equalisation" in name) - 0.05 * ("adaptive" in name)
 
     found, ranking = run(topology, tmp_path, worth=worth)
-    assert {candidate.recipe.corrections for candidate in found} == {("equalisation",)}
+    assert {candidate.recipe.corrections for candidate in found} == {(), ("equalisation",)}
+    assert found[0].recipe.corrections == ("equalisation",)
     assert any("adaptive rounding" in name for name in ranking.looked_at)
 
 
@@ -106,7 +107,7 @@ def test_the_better_ranges_go_to_every_placement(topology, tmp_path):
     assert found[0].recipe in chosen
     assert {recipe.placement for recipe in chosen} == {"all", "last"}
     # the others are there for a judge whom the best did not please
-    assert [one.recipe.estimator for one in found if one.recipe not in chosen] == ["mean-minmax"]
+    assert {one.recipe.estimator for one in found if one.recipe not in chosen} == {"mean-minmax"}
 
 
 def test_layers_are_given_back_as_far_as_enough_stays_in_integers(topology, tmp_path):
@@ -141,3 +142,29 @@ def test_what_is_decided_is_not_ranked(topology, tmp_path):
     )
     assert [candidate.recipe for candidate in found] == [Recipe("all", "minmax", percentile=99.9)]
     assert ranking.looked_at == []
+
+
+def test_numbers_are_chosen_for_the_best_form_and_not_for_one_that_they_suit(topology, tmp_path):
+    """Corrections that heal what is broken anyway must not be put on what is not."""
+
+    def worth(name):
+        corrected = "+" in name
+        return (0.5 if corrected else 0.4) if name.startswith("all") else 0.8 - 0.1 * corrected
+
+    found, _ = run(topology, tmp_path, worth=worth)
+    assert (found[0].recipe.placement, found[0].recipe.corrections) == ("last", ())
+
+
+def test_a_form_is_timed_once_whatever_its_numbers(topology, tmp_path):
+    times = []
+
+    def speed(name):
+        times.append(name)
+        return 1.5 if name.startswith("last") else 1.2
+
+    found, _ = run(
+        topology, tmp_path, worth=lambda name: 0.9 if ", minmax" in name else 0.7, speed=speed
+    )
+    assert len(times) == 2
+    assert {one.speedup for one in found if one.recipe.placement == "last"} == {1.5}
+    assert {one.speedup for one in found if one.recipe.placement == "all"} == {1.2}
