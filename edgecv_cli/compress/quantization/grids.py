@@ -105,13 +105,12 @@ def make_grids(
     if glue != "ops":
         movers = tuple(name for name in topology.nodes if name not in topology.tail)
     groups = _share(topology, movers, ranges, limits)
-    grids: dict[str, Grid] = {}
-    for tensor in ranges:
-        members = groups.members(tensor)
-        low = min(ranges[member][0] for member in members)
-        high = max(ranges[member][1] for member in members)
-        grids[tensor] = grid_of(low, high, kind)
-    return grids
+    together: dict[str, tuple[float, float]] = {}
+    for tensor, (low, high) in ranges.items():
+        root = groups.root(tensor)
+        known = together.get(root, (low, high))
+        together[root] = min(low, known[0]), max(high, known[1])
+    return {tensor: grid_of(*together[groups.root(tensor)], kind) for tensor in ranges}
 
 
 def planned(grids: Mapping[str, Grid]) -> dict[str, GridPlan]:

@@ -30,8 +30,10 @@ __all__ = ["Feed", "Observations", "TensorStats", "observe"]
 
 SIGNATURES = 1024
 SIGNATURE_WIDTH = 512
-# Images whose numbers are worked up together: fewer, larger steps in numpy.
-_BATCH = 32
+# Images whose bounds, and whose samples, are worked up together: fewer, larger steps in numpy. The
+# samples of one take megabytes.
+_BOUNDS_BATCH = 128
+_SAMPLES_BATCH = 32
 # What the least of a sample may be above the least of all.
 _MARGIN = 1.25
 Feed = Mapping[str, NDArray[Any]]
@@ -129,21 +131,25 @@ class _Running:
         self._channels: dict[str, Floats] = {}
         self._means: Floats = np.zeros(0)
         self._signatures: list[Array] = []
-        self._waiting: list[tuple[Array, Array, Array]] = []
+        self._waiting_bounds: list[tuple[Array, Array]] = []
+        self._waiting_samples: list[Array] = []
         self.images = 0
 
     def add(self, highs: Array, negated: Array, samples: Array, means: Array) -> None:
         lows = self._lows(negated, samples)
         self._require_finite(highs, lows, samples)
-        self._waiting.append((lows, highs, samples))
+        self._waiting_bounds.append((lows, highs))
+        self._waiting_samples.append(samples)
         if self._mean_parts:
             self._means = means + (self._means if self.images else np.zeros(len(means)))
             if len(self._signatures) < SIGNATURES:
                 step = -(-len(means) // SIGNATURE_WIDTH)
                 self._signatures.append(means[::step].astype(np.float32))
         self.images += 1
-        if len(self._waiting) == _BATCH:
-            self._work_up()
+        if len(self._waiting_samples) == _SAMPLES_BATCH:
+            self._count()
+        if len(self._waiting_bounds) == _BOUNDS_BATCH:
+            self._add_bounds()
 
     def _lows(self, negated: Array, samples: Array) -> Array:
         """Return the least value of each channel; above a floor the samples tell, with a margin."""
@@ -166,9 +172,9 @@ class _Running:
                     remedy="check the model in float first: `edgecv evaluate`",
                 )
 
-    def _work_up(self) -> None:
-        lows, highs, samples = (np.stack(parts) for parts in zip(*self._waiting, strict=True))
-        self._waiting.clear()
+    def _add_bounds(self) -> None:
+        lows, highs = (np.stack(parts) for parts in zip(*self._waiting_bounds, strict=True))
+        self._waiting_bounds.clear()
         for index, (name, origin) in enumerate(self._origins.items()):
             pairs = [self._piece_bounds(piece, lows, highs) for piece in origin.pieces]
             low, high = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
@@ -179,6 +185,10 @@ class _Running:
             self._sums[:, index] += least.sum(), most.sum()
             self._bounds[0, index] = min(self._bounds[0, index], least.min())
             self._bounds[1, index] = max(self._bounds[1, index], most.max())
+
+    def _count(self) -> None:
+        samples = np.stack(self._waiting_samples)
+        self._waiting_samples.clear()
         for (source, start, stop), counter in self._counters.items():
             one = self._watched[source]
             first, last = np.searchsorted(one.owners, (start, stop))
@@ -192,8 +202,10 @@ class _Running:
         return piece.bounds(lows[:, part].astype(np.float64), highs[:, part].astype(np.float64))
 
     def result(self, topology: Topology) -> Observations:
-        if self._waiting:
-            self._work_up()
+        if self._waiting_bounds:
+            self._add_bounds()
+        if self._waiting_samples:
+            self._count()
         mean = self._sums / self.images
         stats = {}
         for index, (name, origin) in enumerate(self._origins.items()):

@@ -26,6 +26,7 @@ SAMPLE = 1024
 _THINNED = 64 * 1024
 # Engines block channels by 8 or 16.
 _BLOCK = 16
+_REDUCE_AXES_AS_INPUT = 18
 _FOLLOWING = frozenset({"Relu", "Clip", "LeakyRelu"})
 
 
@@ -81,7 +82,7 @@ def with_observers(topology: Topology, names: Iterable[str], means: Iterable[str
     model = onnx.ModelProto()
     model.CopyFrom(topology.model)
     del model.graph.output[:]
-    builder = _Builder(model.graph)
+    builder = _Builder(model)
     tensors = sorted((_tensor(topology, name) for name in names), key=lambda one: one.layout)
     watched, samples = [], []
     channel = sample = 0
@@ -165,8 +166,10 @@ def _floor(topology: Topology, tensor: str) -> float | None:
 
 
 class _Builder:
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph = graph
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._graph = graph = model.graph
+        opsets = {one.domain: one.version for one in model.opset_import}
+        self._axes_are_inputs = opsets.get("", 1) >= _REDUCE_AXES_AS_INPUT
         self._count = 0
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         taken = {output for node in graph.node for output in node.output}
@@ -223,9 +226,16 @@ class _Builder:
     def _negated_low(self, one: _Tensor) -> str:
         if one.layout == 2:
             return self._add("Neg", [self._add("ReduceMin", [one.name], keepdims=0)])
+        if one.layout == 1:
+            return self._add("Neg", [self._least_of_channels(one.name)])
         weight = self._constant(np.full((one.width, 1, 1, 1), -1, np.float32))
         negated = self._add("Conv", [one.name, weight], group=one.width, kernel_shape=[1, 1])
         return self._add("GlobalMaxPool", [negated])
+
+    def _least_of_channels(self, tensor: str) -> str:
+        if self._axes_are_inputs:
+            return self._add("ReduceMin", [tensor, self._integers(2, 3)], keepdims=1)
+        return self._add("ReduceMin", [tensor], axes=[2, 3], keepdims=1)
 
     def sample(self, one: _Tensor) -> tuple[str, NDArray[np.int64]]:
         """Take at most ``SAMPLE`` elements, evenly; return them and the channel of each."""
