@@ -6,8 +6,16 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from edgecv_cli.config.base import ArtifactPath, CommonConfig, DatasetPath, Flag
-from edgecv_cli.config.common import ENGINES, ImageSize
+from edgecv_cli.config.base import (
+    ArtifactPath,
+    CommonConfig,
+    DatasetPath,
+    FilePath,
+    Flag,
+    OutputPath,
+)
+from edgecv_cli.config.common import ENGINES, ImageSize, ReportPath
+from edgecv_cli.config.fail_if import Condition, refuse_contradictions
 from edgecv_cli.core.errors import UsageError
 
 
@@ -38,6 +46,58 @@ class BenchmarkConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of models that leave it open."
     )
+
+    fail_if: Annotated[tuple[Condition, ...], Flag(metavar="EXPR", panel="Gates")] = Field(
+        (),
+        description="Exit with 3 if this holds for a row: 'p95_ms > 30', 'map < 0.30', or against "
+        "--compare 'p95_ms > +5%'; may be repeated.",
+    )
+    compare: Annotated[FilePath | None, Flag(metavar="BASELINE.json", panel="Gates")] = Field(
+        None, description="What `benchmark --json` printed earlier, for conditions with %."
+    )
+    cross_machine: Annotated[bool, Flag(panel="Gates")] = Field(
+        False, description="Compare with a baseline of another machine all the same."
+    )
+    strict: Annotated[bool, Flag(panel="Gates")] = Field(
+        False, description="Fail by the figures, even where their interval leaves it open."
+    )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html", panel="Files")] = Field(
+        None, description="Write what was measured as one HTML file."
+    )
+    md: Annotated[OutputPath | None, Flag(metavar="FILE.md", panel="Files")] = Field(
+        None, description="Write it as Markdown, such as for $GITHUB_STEP_SUMMARY."
+    )
+    csv: Annotated[OutputPath | None, Flag(metavar="FILE.csv", panel="Files")] = Field(
+        None, description="Write the rows as CSV."
+    )
+    junit: Annotated[OutputPath | None, Flag(metavar="FILE.xml", panel="Files")] = Field(
+        None, description="Write rows and conditions as JUnit XML, for CI."
+    )
+    force: Annotated[bool, Flag(panel="Files")] = Field(
+        False, description="Overwrite existing files."
+    )
+
+    @model_validator(mode="after")
+    def _conditions_can_be_judged(self) -> Self:
+        refuse_contradictions(self.fail_if)
+        relative = [str(one) for one in self.fail_if if one.relative]
+        if relative and self.compare is None:
+            raise UsageError(
+                f"--fail-if '{relative[0]}' is against a baseline, and there is none",
+                remedy="add --compare BASELINE.json, which `edgecv benchmark --json` printed",
+            )
+        if self.compare is not None and not relative:
+            raise UsageError(
+                "--compare has no condition that is against it",
+                remedy="add one with a sign and %, such as --fail-if 'p95_ms > +5%'",
+            )
+        unmeasured = [str(one) for one in self.fail_if if one.metric == "map"]
+        if unmeasured and self.data is None:
+            raise UsageError(
+                f"--fail-if '{unmeasured[0]}' needs mAP, which is measured on labelled images",
+                remedy="add --data DIR",
+            )
+        return self
 
     @model_validator(mode="after")
     def _baseline_is_given(self) -> Self:

@@ -25,6 +25,7 @@ from edgecv_cli.core.measurement import (
 )
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
+from edgecv_cli.measure.latency_intervals import latency_intervals
 from edgecv_cli.measure.latency_result import BenchRun, LatencyResult, Ratio, SpeedResult
 from edgecv_cli.measure.latency_warnings import warnings_of
 from edgecv_cli.measure.schedule import interleaved, plan, warm_up_block
@@ -70,7 +71,7 @@ def benchmark(
     if all(lane.failure for lane in lanes):
         raise next(lane.failure for lane in lanes if lane.failure)
     return LatencyResult(
-        runs=tuple(_run_of(lane) for lane in lanes),
+        runs=tuple(_run_of(lane, context.seed) for lane in lanes),
         ratios=_ratios(lanes, row_labels(rows), baseline, context.seed),
         warnings=warnings_of(lanes, row_labels(rows, short=True)),
         rounds=max(len(lane.rounds) for lane in lanes),
@@ -182,7 +183,7 @@ def _run_rounds(
             task.advance()
 
 
-def _run_of(lane: Lane) -> BenchRun:
+def _run_of(lane: Lane, seed: int) -> BenchRun:
     row = lane.row
     run = BenchRun(
         model=str(row.model),
@@ -201,6 +202,7 @@ def _run_of(lane: Lane) -> BenchRun:
             "fps": 1000 * (lane.batch or 1) / summary.mean_ms,
             "batch": lane.batch,
             "rounds": len(lane.rounds),
+            "intervals": latency_intervals(lane.rounds, batch=lane.batch or 1, seed=seed) or None,
             "first_inference_ms": _ms(lane.first_ns),
             "load_ms": _ms(lane.load_ns),
             "peak_rss_bytes": lane.peak_rss_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from edgecv_cli.core.measurement import Distribution, LatencySummary
-from edgecv_cli.core.result import Part
+from edgecv_cli.core.result import Interval, Part
 
 
 class BenchRun(Part):
@@ -34,6 +34,10 @@ class BenchRun(Part):
         default=None, description="Interquartile range of the samples as a fraction of the median."
     )
     distribution: Distribution | None = None
+    intervals: dict[str, Interval] | None = Field(
+        default=None,
+        description="95 % intervals of the times and fps, by bootstrap over rounds.",
+    )
     first_inference_ms: float | None = None
     load_ms: float | None = Field(
         default=None,

@@ -9,17 +9,21 @@ from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import UnrecognisedError
+from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError
+from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Result
 from edgecv_cli.measure.fitness import misfit
-from edgecv_cli.measure.hardware import machine
+from edgecv_cli.measure.hardware import fingerprint, machine
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
+from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
 from edgecv_cli.measure.latency_warnings import busy_warning
 from edgecv_cli.measure.prediction import evaluate_artifact
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.runtime.opening import find_engine
+from edgecv_cli.stages.compose.benchmark_files import benchmark_files
+from edgecv_cli.stages.results import read_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,15 +43,61 @@ class BenchmarkResult(Result):
     warnings: tuple[str, ...]
     rounds: int
     images: int | None = Field(default=None, description="Labelled images behind each map.")
+    gates: tuple[GateOutcome, ...] | None = Field(
+        default=None, description="What became of each --fail-if on each row."
+    )
+    compared_to: str | None = Field(default=None, description="The baseline's file.")
     seconds: float
+    report: str | None = Field(default=None, description="Path of the HTML report.")
 
 
 def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
     """Time models side by side; with labelled images, state their mAP as well.
 
     Raises:
-        EdgeCVError: a model, the data or an engine can't be used, or nothing could be timed.
+        GateNotMetError: a condition of ``--fail-if`` holds; with the whole result.
+        EdgeCVError: a model, the data, an engine or the baseline can't be used, nothing could be
+            timed, or a file can't be written.
     """
+    with benchmark_files(config) as files:
+        before = _baseline(config)
+        result = _measured(config, before, context)
+        files.write(result)
+        failed = [one for one in result.gates or () if not one.met]
+        if failed:
+            raise GateNotMetError(
+                failed[0].text + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""),
+                remedy="measure again with a longer --duration if the machine was not quiet, or "
+                "change what --fail-if allows",
+                result=result,
+            )
+    return result
+
+
+def _baseline(config: BenchmarkConfig) -> BenchmarkResult | None:
+    """Read what ``--compare`` names.
+
+    Raises:
+        ConfigError: it is no benchmark's result, or of another machine.
+    """
+    if config.compare is None:
+        return None
+    found = read_result(
+        config.compare, BenchmarkResult, what="what `edgecv benchmark --json` wrote"
+    )
+    here, there = fingerprint(config.threads), found.machine
+    if not config.cross_machine and (there is None or there.fingerprint != here):
+        where = "an unknown machine" if there is None else f"{there.cpu}, {there.cores} cores"
+        raise ConfigError(
+            f"'{config.compare}' was not measured on this machine as it is now, but on {where}",
+            remedy="measure the baseline here, or compare all the same with --cross-machine",
+        )
+    return found
+
+
+def _measured(
+    config: BenchmarkConfig, before: BenchmarkResult | None, context: Context
+) -> BenchmarkResult:
     began = context.clock()
     busy = busy_warning()
     dataset = open_dataset(config.data, limit=config.limit) if config.data else None
@@ -55,6 +105,9 @@ def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
         context.progress.note(note)
     specs = {path: _spec(path, config, required=dataset is not None) for path in config.models}
     rows = _rows(config, specs)
+    if before is not None:
+        named = [(str(row.model), row.engine, row.threads or usable_cores()) for row in rows]
+        require_partners(named, config.fail_if, before.runs)
     result = time_rows(
         rows, duration_s=config.duration, context=context, baseline=config.baseline - 1
     )
@@ -71,8 +124,20 @@ def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
         warnings=((busy,) if busy else ()) + _misfits(config.models) + result.warnings,
         rounds=result.rounds,
         images=len(dataset.items) if dataset else None,
+        gates=_gates(config, runs, before),
+        compared_to=None if config.compare is None else str(config.compare),
+        report=None if config.report is None else str(config.report),
         seconds=(context.clock() - began) / 1e9,
     )
+
+
+def _gates(
+    config: BenchmarkConfig, runs: Sequence[BenchRun], before: BenchmarkResult | None
+) -> tuple[GateOutcome, ...] | None:
+    if not config.fail_if:
+        return None
+    earlier = () if before is None else before.runs
+    return judge(runs, config.fail_if, baseline=earlier, strict=config.strict)
 
 
 def _misfits(models: Sequence[Path]) -> tuple[str, ...]:

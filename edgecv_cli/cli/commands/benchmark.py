@@ -25,10 +25,12 @@ COMMAND = Command(
     help=(
         "Time models against each other on this machine: each in a process of its own, in "
         "interleaved blocks, so that ratios hold even where the machine is not quiet. With --data "
-        "their accuracy is measured in the same run."
+        "their accuracy is measured in the same run. --fail-if makes it a gate for CI: exit code 3."
     ),
     examples=(
         "edgecv benchmark yolox.onnx int8.onnx",
         "edgecv benchmark yolox.onnx int8.onnx --data coco/ --duration 10 --threads 1 --json",
+        "edgecv benchmark int8.onnx --compare baseline.json --fail-if 'p95_ms > +5%' --md out.md",
+        "edgecv benchmark int8.onnx --data coco/ --fail-if 'map < 0.30' --fail-if 'p95_ms > 30'",
     ),
 )

@@ -30,6 +30,8 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
             f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
             f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % bootstrap over paired rounds)"
         )
+    for gate in result.gates or ():
+        yield line(gate.text, "" if gate.met and gate.shown else "yellow" if gate.met else "red")
     for text in result.warnings:
         yield warning(text)
     yield line(_how(result), "dim")

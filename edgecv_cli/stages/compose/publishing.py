@@ -1,4 +1,4 @@
-"""Writing the report that ``--report`` asks for."""
+"""Writing the report that ``--report`` asks for, and other texts on a result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ class Draft:
     def write(self, document: Document) -> None:
         """Take the document; it appears in its place when the block is left."""
         if self._main is not None:
-            self._main.write_text(render(document), encoding="utf-8")
+            self.write_text(render(document))
+
+    def write_text(self, text: str) -> None:
+        """Take a text as it stands."""
+        if self._main is not None:
+            self._main.write_text(text, encoding="utf-8")
             self.written = True
 
 

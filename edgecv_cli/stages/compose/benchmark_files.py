@@ -1,0 +1,106 @@
+"""The files that a benchmark writes of itself: HTML, Markdown, CSV and JUnit XML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecv_cli.config.fail_if import METRICS
+from edgecv_cli.core.errors import UsageError
+from edgecv_cli.report import markdown
+from edgecv_cli.report.junit import Case, junit
+from edgecv_cli.stages.compose.benchmark import benchmark_document
+from edgecv_cli.stages.compose.publishing import Draft, reporting
+
+if TYPE_CHECKING:
+    from edgecv_cli.config.benchmark import BenchmarkConfig
+    from edgecv_cli.stages.benchmark import BenchmarkResult
+
+_NAMED = ("model", "engine", "provider", "threads", "samples", "rounds", "error")
+_WITH_INTERVALS = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "fps")
+
+
+class BenchmarkFiles:
+    """Places that are taken before the work, and filled after it."""
+
+    def __init__(self, drafts: dict[str, Draft]) -> None:
+        self._drafts = drafts
+
+    def write(self, result: BenchmarkResult) -> None:
+        """Write what was asked for."""
+        drafts = self._drafts
+        if drafts["report"].wanted or drafts["md"].wanted:
+            document = benchmark_document(result)
+            drafts["report"].write(document)
+            drafts["md"].write_text(markdown.render(document))
+        drafts["csv"].write_text(benchmark_csv(result))
+        drafts["junit"].write_text(benchmark_junit(result))
+
+
+@contextmanager
+def benchmark_files(config: BenchmarkConfig) -> Iterator[BenchmarkFiles]:
+    """Take the places of all files; they appear when the block is left, also if a gate refuses.
+
+    Raises:
+        UsageError: two of them have one name.
+        OutputExistsError: something stands there, and ``force`` was not given.
+        OutputError: nothing can be written there.
+    """
+    places = {"report": config.report, "md": config.md, "csv": config.csv, "junit": config.junit}
+    named: dict[Path, str] = {}
+    for name, path in places.items():
+        if path is not None and (other := named.setdefault(path.absolute(), name)) != name:
+            raise UsageError(
+                f"--{other} and --{name} both name {path}", remedy="name two different files"
+            )
+    inputs = [*config.models, *filter(None, (config.data, config.compare, config.spec))]
+    with ExitStack() as stack:
+        yield BenchmarkFiles(
+            {
+                name: stack.enter_context(reporting(path, force=config.force, inputs=inputs))
+                for name, path in places.items()
+            }
+        )
+
+
+def benchmark_csv(result: BenchmarkResult) -> str:
+    """Return the rows as CSV; a cell of what was not measured is empty."""
+    text = io.StringIO()
+    ends = [f"{name}_{end}" for name in _WITH_INTERVALS for end in ("low", "high")]
+    writer = csv.DictWriter(
+        text, [*_NAMED, *METRICS, *ends, "map_low", "map_high"], lineterminator="\n"
+    )
+    writer.writeheader()
+    for run in result.runs:
+        row = {name: getattr(run, name) for name in (*_NAMED, *METRICS, "map_low", "map_high")}
+        for name, interval in (run.intervals or {}).items():
+            row[f"{name}_low"], row[f"{name}_high"] = interval.low, interval.high
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def benchmark_junit(result: BenchmarkResult) -> str:
+    """Return rows and conditions as JUnit XML."""
+    cases = [
+        Case(
+            f"{Path(run.model).name} on {run.engine}",
+            "error" if run.error else "passed",
+            kind="engine" if run.error else "",
+            message=run.error or "",
+            said=None
+            if run.p50_ms is None
+            else f"p50 {run.p50_ms:.2f} ms, p95 {run.p95_ms:.2f} ms",
+        )
+        for run in result.runs
+    ]
+    for gate in result.gates or ():
+        name = f"{Path(gate.model).name} on {gate.engine}: not {gate.condition}"
+        if gate.met:
+            cases.append(Case(name, said=gate.text))
+        else:
+            cases.append(Case(name, "failure", "gate", gate.text))
+    return junit("edgecv benchmark", cases, seconds=result.seconds)
