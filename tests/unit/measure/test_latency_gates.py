@@ -94,5 +94,5 @@ def test_rows_find_their_partner_by_name_engine_and_threads():
     assert one(row(p95=5.1), "p95_ms > +5%", baseline=before).met
     with pytest.raises(UsageError, match=r"no row for c.onnx on onnxruntime with 1 threads"):
         require_partners([("/x/c.onnx", "onnxruntime", 1)], [FailIf.parse("fps < -5%")], before)
-    with pytest.raises(UsageError, match="row for a.onnx has no fps"):
+    with pytest.raises(UsageError, match=r"row for a\.onnx has no fps"):
         require_partners([("a.onnx", "onnxruntime", 1)], [FailIf.parse("fps < -5%")], before)
