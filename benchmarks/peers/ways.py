@@ -18,6 +18,7 @@ from edgecv_cli.artifact.sidecar import sidecar_path
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
+from edgecv_cli.core.store import FolderStore
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
@@ -36,6 +37,7 @@ SETTINGS = (
     "--precision auto --max-drop 3%",
     "--target openvino --precision auto --max-drop 1%",
 )
+_STORE_BYTES = 2**30
 ORT, OPENVINO, OPENVINO_BF16 = "onnxruntime", "openvino", "openvino:cpu:bf16"
 
 
@@ -121,7 +123,10 @@ def _engine_of(options: dict[str, str]) -> str:
 
 
 def edgecv(job: Job, target: Path, options: dict[str, str]) -> str:
-    """Quantize with edgecv; what its gates refuse is kept, and said."""
+    """Quantize with edgecv; what its gates refuse is kept, and said.
+
+    Settings share what they find out about a model, as the command does by the user's cache.
+    """
     saved = target.with_suffix(".saved.onnx")
     config = QuantizeConfig.model_validate(
         {
@@ -137,7 +142,9 @@ def edgecv(job: Job, target: Path, options: dict[str, str]) -> str:
         }
     )
     try:
-        result = quantize(config, Context())
+        result = quantize(
+            config, Context(store=FolderStore(target.parent / "search", _STORE_BYTES))
+        )
     except GateNotMetError as refused:
         return f"refused by its gates, measured nonetheless: {refused.problem}"
     saved.replace(target)

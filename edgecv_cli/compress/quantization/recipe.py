@@ -18,6 +18,12 @@ _EXCHANGE = 3.0
 _SPENT_EXCHANGE = 0.5
 
 
+# Candidates whose self-mAP on a few dozen images is closer than this may be the other way round.
+_NOISE = 0.01
+# Speeds of short measurements that are nearer than this are one speed.
+_ALIKE = 0.97
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One point of the search space.
@@ -95,7 +101,7 @@ def order(candidates: Sequence[Candidate], goal: Goal) -> list[Candidate]:
     ``accuracy``: by self-mAP, more integer work first where equal. ``speed``: by time.
     ``balanced``: by ln(speed-up) + 3 x self-mAP, so that a little accuracy is given for much time
     and not the other way round; + 0.5 x self-mAP where the loss may be spent.
-    Whatever another one beats in both, and what is too slow, goes to the end, by the last rule.
+    What is not on the ``front``, and what is too slow, goes to the end, by ``balanced``.
     """
     by_accuracy = sorted(candidates, key=lambda item: (-accuracy(item), -item.share))
     enough = [item for item in by_accuracy if item.share >= goal.min_share]
@@ -105,20 +111,38 @@ def order(candidates: Sequence[Candidate], goal: Goal) -> list[Candidate]:
     worth = _SPENT_EXCHANGE if goal.spend else _EXCHANGE
     if goal.prefer == "speed":
         worth = 0.0
-    front = [item for item in pareto(enough) if (item.speedup or 0.0) >= goal.min_speedup]
-    behind = [item for item in [*enough, *rest] if item not in front]
-    return sorted(front, key=lambda item: -_utility(item, worth)) + sorted(
+    first = [item for item in front(enough) if (item.speedup or 0.0) >= goal.min_speedup]
+    behind = [item for item in [*enough, *rest] if item not in first]
+    return sorted(first, key=lambda item: -_utility(item, worth)) + sorted(
         behind, key=lambda item: -_utility(item, _EXCHANGE)
     )
 
 
-def pareto(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return those that no other beats in both self-mAP and speed-up, fastest first."""
+def front(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return those worth taking to a judge, fastest first.
+
+    Of those that are about as fast the most accurate; none that a faster one clearly beats in
+    self-mAP. Within the noise of self-mAP a slower one stays: it is what to try next where the
+    judge, who has labels, does not like the faster one.
+    """
     found: list[Candidate] = []
-    for item in sorted(candidates, key=lambda item: (-(item.speedup or 0.0), -accuracy(item))):
-        if not found or accuracy(item) > accuracy(found[-1]):
+    best = -math.inf
+    for group in _about_as_fast(candidates):
+        item = max(group, key=lambda item: (accuracy(item), item.speedup or 0.0))
+        if accuracy(item) > best - _NOISE:
             found.append(item)
+        best = max(best, accuracy(item))
     return found
+
+
+def _about_as_fast(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    groups: list[list[Candidate]] = []
+    for item in sorted(candidates, key=lambda item: -(item.speedup or 0.0)):
+        if groups and (item.speedup or 0.0) >= _ALIKE * (groups[-1][0].speedup or 0.0):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups
 
 
 def _utility(candidate: Candidate, worth: float) -> float:

@@ -59,3 +59,35 @@ def test_ranking_images_are_spread_over_the_folder():
     paths = [Path(str(index)) for index in range(100)]
     assert spread(paths, 4) == [Path("0"), Path("25"), Path("50"), Path("75")]
     assert spread(paths[:3], 4) == paths[:3]
+
+
+def test_what_a_faster_one_clearly_beats_goes_to_the_end():
+    chosen = order(
+        [
+            candidate("fast", 0.95, 1.8),
+            candidate("worse", 0.93, 1.6),
+            candidate("exact", 0.97, 1.2),
+        ],
+        Goal("balanced", spend=True),
+    )
+    assert names(chosen) == ["fast", "exact", "worse"]
+
+
+def test_what_is_as_good_within_the_noise_is_next_if_the_fastest_fails():
+    chosen = order(
+        [
+            candidate("fast", 0.951, 1.8),
+            candidate("next", 0.947, 1.6),
+            candidate("exact", 0.97, 1.2),
+        ],
+        Goal("balanced", spend=True),
+    )
+    assert names(chosen) == ["fast", "next", "exact"]
+
+
+def test_of_those_about_as_fast_one_is_tried():
+    chosen = order(
+        [candidate("a", 0.94, 1.60), candidate("b", 0.96, 1.58), candidate("c", 0.97, 1.3)],
+        Goal("balanced", spend=True),
+    )
+    assert names(chosen)[:2] == ["b", "c"]
