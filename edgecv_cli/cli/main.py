@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
+    "compare": ("edgecv_cli.cli.commands.compare", "Do two models find the same things."),
     "run": ("edgecv_cli.cli.commands.run", "Do the steps of a pipeline, and resume them."),
     "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
     "doctor": ("edgecv_cli.cli.commands.doctor", "What this machine has and lacks."),

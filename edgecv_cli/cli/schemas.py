@@ -23,6 +23,7 @@ RESULTS: dict[str, str] = {
     "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
     "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
+    "compare": "edgecv_cli.stages.compare:CompareResult",
     "detect": "edgecv_cli.stages.detect_result:DetectSummary",
     "run": "edgecv_cli.pipeline.run_result:RunResult",
     "doctor": "edgecv_cli.stages.doctor:DoctorResult",

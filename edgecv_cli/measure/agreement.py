@@ -31,6 +31,9 @@ class AgreementResult(Part):
     missed: int = Field(description="Detections of the reference alone.")
     extra: int = Field(description="Detections of the candidate alone.")
     mean_iou: float | None = Field(default=None, description="Mean IoU of the matched pairs.")
+    score_shift: float | None = Field(
+        default=None, description="Mean score of the candidate less the reference's, of pairs."
+    )
     images: int
     threshold: float = Field(description="Score from which a detection counts, on both sides.")
 
@@ -38,6 +41,7 @@ class AgreementResult(Part):
 @dataclass(frozen=True)
 class _Tally:
     ious: tuple[float, ...]
+    shifts: tuple[float, ...]
     missed: int
     extra: int
 
@@ -61,6 +65,7 @@ def agreement(
         for a, b in zip(reference, candidate, strict=True)
     ]
     ious = [iou for tally in tallies for iou in tally.ious]
+    shifts = [shift for tally in tallies for shift in tally.shifts]
     missed, extra = sum(t.missed for t in tallies), sum(t.extra for t in tallies)
     weight = 2 * len(ious) + missed + extra
     return AgreementResult(
@@ -69,6 +74,7 @@ def agreement(
         missed=missed,
         extra=extra,
         mean_iou=float(np.mean(ious)) if ious else None,
+        score_shift=float(np.mean(shifts)) if shifts else None,
         images=len(tallies),
         threshold=threshold,
     )
@@ -85,17 +91,19 @@ def _compare(truth: Detections, found: Detections, threshold: float) -> _Tally:
     free[found.class_ids[:, None] != truth.class_ids[None, :]] = -1
     lonely = np.ones(len(found), bool)
     waiting = np.ones(len(truth), bool)
-    ious = []
+    ious, shifts = [], []
     for row in range(len(found)):
         if not waiting.any():
             break
         best = int(free[row].argmax())
         if free[row, best] >= MATCH_IOU:
             ious.append(float(free[row, best]))
+            shifts.append(float(found.scores[row]) - float(truth.scores[best]))
             lonely[row], waiting[best] = False, False
             free[:, best] = -1
     return _Tally(
         tuple(ious),
+        tuple(shifts),
         missed=_certain(truth.scores[waiting], threshold),
         extra=_certain(found.scores[lonely], threshold),
     )

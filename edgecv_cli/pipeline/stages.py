@@ -64,6 +64,6 @@ STAGES: tuple[Stage, ...] = (
     Stage("inspect", 1, InspectConfig, InspectResult, inspect, measured=False),
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
     Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
-    Stage("benchmark", 1, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
+    Stage("benchmark", 2, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
     Stage("detect", 1, DetectConfig, DetectSummary, run_detect, gives="folder"),
 )

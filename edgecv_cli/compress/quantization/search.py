@@ -36,6 +36,8 @@ _RANGES_EARNED = 0.01
 _EARNED = 0.003
 # Layers are given back in steps that double, so that a deep network takes few tries.
 _STEPS = (1, 2, 4, 8, 16, 32)
+# Of the fastest's speed: what is worth starting from.
+_NEARLY = 0.9
 # Forms that are offered the numbers chosen for another.
 _MOST_ALIKE = 4
 # With less than this in integers there is nothing left to gain from them.
@@ -193,7 +195,7 @@ class Search:
         self, placed: Sequence[Candidate], goal: Goal, rank: Callable[[Recipe], Candidate]
     ) -> list[Candidate]:
         """Give the most damaging groups of the candidate with most integers back to float."""
-        start = max(placed, key=lambda item: (item.speedup or item.share, item.share))
+        start = _most_integers(placed)
         best = max(placed, key=accuracy)
         if accuracy(best) <= accuracy(start) + _EARNED and goal.prefer != "accuracy":
             return []
@@ -252,6 +254,16 @@ class Search:
             return once
         speeds = {_form_of(one.recipe): one.speedup for one in once if one.speedup is not None}
         return [replace(one, speedup=speeds.get(_form_of(one.recipe))) for one in once]
+
+
+def _most_integers(placed: Sequence[Candidate]) -> Candidate:
+    """Return the candidate with most integers among the fast ones.
+
+    What it gives back leads to all others; the fastest of all may owe that to noise.
+    """
+    fastest = max(item.speedup or 0.0 for item in placed)
+    fast = [item for item in placed if (item.speedup or 0.0) >= _NEARLY * fastest]
+    return max(fast, key=lambda item: item.share)
 
 
 def _worth_tuning(candidates: Sequence[Candidate], goal: Goal) -> Candidate:

@@ -1,0 +1,270 @@
+"""Do two artifacts find the same things, and where do they part."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.compress.quantization.evidence import scratch
+from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import GateNotMetError
+from edgecv_cli.core.machine_limits import usable_cores
+from edgecv_cli.core.result import Part, Result
+from edgecv_cli.detector.profiles import detection_profile
+from edgecv_cli.inference.predictor import Predictor
+from edgecv_cli.measure.agreement import AgreementResult, agreement
+from edgecv_cli.measure.fitness import warnings_of
+from edgecv_cli.measure.hardware import machine
+from edgecv_cli.measure.parting import (
+    StageParting,
+    TensorParting,
+    first_apart,
+    stages,
+    steepest,
+    tensors,
+)
+from edgecv_cli.measure.prediction import predict_images
+from edgecv_cli.media.images import open_images
+from edgecv_cli.report import markdown
+from edgecv_cli.runtime.opening import open_runner
+from edgecv_cli.stages.compose.compare import compare_document
+from edgecv_cli.stages.compose.pictures import Pictured, evenly, pair_blocks
+from edgecv_cli.stages.compose.publishing import Draft, reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgecv_cli.config.compare import CompareConfig
+    from edgecv_cli.detector.spec import DetectorSpec
+    from edgecv_cli.report.blocks import Block
+
+_SAME = {"onnx"}
+
+
+class ClassAgreement(Part):
+    """Agreement on the objects of one class."""
+
+    agreement: float | None = None
+    matched: int
+    missed: int = Field(description="Found by A alone.")
+    extra: int = Field(description="Found by B alone.")
+    mean_iou: float | None = None
+    score_shift: float | None = Field(default=None, description="Mean score of B less that of A.")
+
+
+class CompareResult(Result):
+    """What two artifacts find in the same images, A taken as the truth."""
+
+    schema_: str = Field(
+        default="edgecv.compare/1", serialization_alias="schema", validation_alias="schema"
+    )
+    a: str
+    b: str
+    sha256_a: str
+    sha256_b: str
+    agreement: float | None = Field(
+        default=None, description="Micro-F1 of matched detections; absent if there are none."
+    )
+    matched: int
+    missed: int = Field(description="Detections of A alone.")
+    extra: int = Field(description="Detections of B alone.")
+    mean_iou: float | None = Field(default=None, description="Of the matched pairs.")
+    score_shift: float | None = Field(
+        default=None, description="Mean score of B less that of A, over matched pairs."
+    )
+    per_class: dict[str, ClassAgreement]
+    images: int
+    threshold: float = Field(description="Score from which a detection counts, on both sides.")
+    stages: tuple[StageParting, ...]
+    tensors: tuple[TensorParting, ...] | None = Field(
+        default=None, description="What both networks compute under one name, in graph order."
+    )
+    tensor_images: int | None = None
+    first_difference: str | None = Field(
+        default=None, description="The first of tensors that is not the same."
+    )
+    steepest_loss: str | None = Field(
+        default=None, description="The one of tensors at which most is lost."
+    )
+    no_tensors: str | None = Field(default=None, description="Why none are compared.")
+    engine: str
+    engine_b: str
+    threads: int
+    seconds: float
+    gates: dict[str, str] = Field(default_factory=dict, description="Each gate with its outcome.")
+    report: str | None = Field(default=None, description="Path of the HTML report.")
+
+
+def compare(config: CompareConfig, context: Context) -> CompareResult:
+    """Compare what two detectors find, and say where they part.
+
+    Raises:
+        GateNotMetError: the agreement is below ``--min-agreement``; with the whole result.
+        EdgeCVError: a model, the images or an engine can't be used.
+    """
+    inputs = [config.a, config.b, config.images]
+    with ExitStack() as stack:
+        html, md = (
+            stack.enter_context(reporting(path, force=config.force, inputs=inputs))
+            for path in (config.report, config.md)
+        )
+        result, pictures = _compared(config, context, drawn=html.wanted)
+        _write(html, md, result, pictures)
+        wanted, found = config.min_agreement, result.agreement
+        if wanted is not None and (found is None or found < wanted):
+            raise GateNotMetError(
+                f"min_agreement {result.gates['min_agreement']}",
+                remedy="look at `stages` for where the two part, or lower --min-agreement",
+                result=result,
+            )
+    return result
+
+
+def _write(html: Draft, md: Draft, result: CompareResult, pictures: Sequence[Block]) -> None:
+    if html.wanted or md.wanted:
+        html.write(compare_document(result, pictures))
+        md.write_text(markdown.render(compare_document(result)))
+
+
+def _compared(
+    config: CompareConfig, context: Context, *, drawn: bool
+) -> tuple[CompareResult, list[Block]]:
+    began = context.clock()
+    artifacts = Artifact.open(config.a), Artifact.open(config.b)
+    specs = _specs(artifacts, config, context)
+    folder = open_images(config.images, config.limit)
+    engines = config.engine, config.engine_b or config.engine
+    paths = folder.paths
+    with ExitStack() as stack:
+        runners = tuple(
+            open_runner(artifact, engine, config.threads)
+            for artifact, engine in zip(artifacts, engines, strict=True)
+        )
+        for runner in runners:
+            stack.callback(runner.close)
+        first, second = (
+            predict_images(
+                Predictor(runner, spec, detection_profile(spec)),
+                paths,
+                context,
+                name=f"detect, {name}",
+            )
+            for runner, spec, name in zip(runners, specs, "AB", strict=True)
+        )
+        blamed = stages((runners[0], runners[1]), specs, first, paths, context)
+    inner, why = _inner(artifacts, specs[0], paths, config, context)
+    threshold = specs[0].score_threshold
+    whole = agreement(first, second, threshold)
+    begin, steep = first_apart(inner or ()), steepest(inner or ())
+    result = CompareResult(
+        machine=machine(config.threads),
+        a=str(config.a),
+        b=str(config.b),
+        sha256_a=artifacts[0].sha256,
+        sha256_b=artifacts[1].sha256,
+        agreement=whole.agreement,
+        matched=whole.matched,
+        missed=whole.missed,
+        extra=whole.extra,
+        mean_iou=whole.mean_iou,
+        score_shift=whole.score_shift,
+        per_class=_by_class(first, second, threshold, specs[0].classes),
+        images=len(paths),
+        threshold=threshold,
+        stages=blamed,
+        tensors=inner,
+        tensor_images=None if inner is None else min(config.tensor_images, len(paths)),
+        first_difference=None if begin is None else begin.tensor,
+        steepest_loss=None if steep is None else steep.tensor,
+        no_tensors=why,
+        engine=engines[0],
+        engine_b=engines[1],
+        threads=config.threads or usable_cores(),
+        seconds=(context.clock() - began) / 1e9,
+        gates=_gate(config.min_agreement, whole),
+        report=None if config.report is None else str(config.report),
+    )
+    pictures: list[Block] = []
+    if drawn:
+        pictures = pair_blocks(
+            paths, Pictured("A", first), Pictured("B", second), specs[0].classes, threshold
+        )
+    return result, pictures
+
+
+def _specs(
+    artifacts: tuple[Artifact, Artifact], config: CompareConfig, context: Context
+) -> tuple[DetectorSpec, DetectorSpec]:
+    found = []
+    for artifact, told in zip(artifacts, (config.spec, config.spec_b), strict=True):
+        recognised = artifact.detector(told, input_size=config.input_size)
+        for warning in warnings_of(artifact, recognised):
+            context.progress.note(f"warning: {warning}")
+        found.append(recognised.spec)
+    return found[0], found[1]
+
+
+def _inner(
+    artifacts: tuple[Artifact, Artifact],
+    spec: DetectorSpec,
+    paths: Sequence[Path],
+    config: CompareConfig,
+    context: Context,
+) -> tuple[tuple[TensorParting, ...] | None, str | None]:
+    """Return the inner tensors compared, or why they are not."""
+    if config.tensor_images == 0:
+        return None, "--tensor-images 0"
+    foreign = [artifact.path.name for artifact in artifacts if artifact.format not in _SAME]
+    if foreign:
+        return None, f"inner tensors are seen in .onnx files alone, not in {foreign[0]}"
+    with scratch() as folder:
+        found = tensors(
+            artifacts,
+            spec,
+            evenly(paths, config.tensor_images),
+            folder=folder,
+            threads=config.threads,
+            context=context,
+        )
+    return (found, None) if found else (None, "the two have no inner tensor of one name")
+
+
+def _by_class(
+    first: Sequence[Detections],
+    second: Sequence[Detections],
+    threshold: float,
+    classes: Sequence[str],
+) -> dict[str, ClassAgreement]:
+    present = sorted(
+        {int(index) for found in (*first, *second) for index in np.unique(found.class_ids)}
+    )
+    rows = {}
+    for index in present:
+        sides = [
+            [found.take(found.class_ids == index) for found in side] for side in (first, second)
+        ]
+        one = agreement(sides[0], sides[1], threshold)
+        if one.matched or one.missed or one.extra:
+            name = classes[index] if index < len(classes) else str(index)
+            rows[name] = ClassAgreement(
+                agreement=one.agreement,
+                matched=one.matched,
+                missed=one.missed,
+                extra=one.extra,
+                mean_iou=one.mean_iou,
+                score_shift=one.score_shift,
+            )
+    return rows
+
+
+def _gate(wanted: float | None, found: AgreementResult) -> dict[str, str]:
+    if wanted is None:
+        return {}
+    value = "neither finds anything" if found.agreement is None else f"{found.agreement:.3f}"
+    return {"min_agreement": f"at least {wanted:g}: {value}"}
