@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from edgecv_cli.graph.shapes import infer_shapes
 
@@ -40,16 +40,17 @@ def exposed(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     """Return a copy whose outputs are these tensors and nothing else."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    types = _float_types(model)
+    told = {value.name: value for value in _values(model)}
     del copy.graph.output[:]
-    copy.graph.output.extend(
-        helper.make_tensor_value_info(name, types[name], None) for name in names
-    )
+    copy.graph.output.extend(told[name] for name in names)
     return copy
 
 
 def _float_types(model: onnx.ModelProto) -> dict[str, int]:
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.value_info, *inferred.output]
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types = {value.name: value.type.tensor_type.elem_type for value in _values(model)}
     return {name: kind for name, kind in types.items() if kind in _FLOATS}
+
+
+def _values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    return [*inferred.value_info, *inferred.output]
