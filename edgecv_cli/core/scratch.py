@@ -7,7 +7,9 @@ import fcntl
 import os
 import secrets
 import shutil
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SUFFIX = ".edgecv-tmp"
@@ -86,3 +88,13 @@ def _lock(descriptor: int, *, otherwise: bool) -> bool:
     except OSError:
         return otherwise
     return True
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A private temporary folder, gone afterwards; a killed process's goes with the next one."""
+    folder = ScratchFolder(Path(tempfile.gettempdir()), "edgecv")
+    try:
+        yield folder.path
+    finally:
+        folder.remove()

@@ -8,10 +8,12 @@ compute under one name are compared as they come, integers run as they are writt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
@@ -81,61 +83,67 @@ def stages(
         DataError: an image can't be decoded.
         InterruptedByUser: the run was cancelled.
     """
-    first, second = specs
-    read = {
-        key: value
-        for key, value in second.model_dump().items()
-        if key not in _READING and value != first.model_dump()[key]
-    }
-    swaps: dict[StageName, tuple[Runner, DetectorSpec, list[str]]] = {
-        "preprocess": (
-            runners[0],
-            first.model_copy(update={"input": second.input}),
-            _differing(first.input.model_dump(), second.input.model_dump(), but={"name"}),
-        ),
-        "network": (runners[1], first, ["the model file"]),
-        "decode": (
-            runners[0],
-            second.model_copy(update={key: getattr(first, key) for key in _READING}),
-            sorted(read),
-        ),
-        "thresholds": (
-            runners[0],
-            first.model_copy(
-                update={"score_threshold": second.score_threshold, "nms_iou": second.nms_iou}
-            ),
-            _differing(
-                {"score_threshold": first.score_threshold, "nms_iou": first.nms_iou},
-                {"score_threshold": second.score_threshold, "nms_iou": second.nms_iou},
-            ),
-        ),
-    }
+    first = specs[0]
     found = []
-    for stage, (runner, spec, differs) in swaps.items():
-        if not differs:
-            found.append(StageParting(stage=stage, same=True))
+    for swap in _swaps(runners, specs):
+        if not swap.differs:
+            found.append(StageParting(stage=swap.stage, same=True))
             continue
-        why = None if stage == "network" else "; ".join(differs)
+        name = f"with the other's {swap.stage}"
         try:
-            seen = _seen(runner, spec, paths, context, f"with the other's {stage}")
+            seen = _seen(swap.runner, swap.spec, paths, context, name)
         except InterruptedByUser:
             raise
         except EdgeCVError as error:
-            found.append(StageParting(stage=stage, same=False, why=f"can't be told: {error}"))
+            untold = f"can't be told: {error}"
+            found.append(StageParting(stage=swap.stage, same=False, why=untold))
             continue
         left = agreement(reference, seen, first.score_threshold).agreement
-        found.append(StageParting(stage=stage, same=False, agreement=left, why=why))
+        why = None if swap.stage == "network" else "; ".join(swap.differs)
+        found.append(StageParting(stage=swap.stage, same=False, agreement=left, why=why))
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Swap:
+    """The first artifact's pipeline with one stage of the second, and what differs there."""
+
+    stage: StageName
+    runner: Runner
+    spec: DetectorSpec
+    differs: list[str]
+
+
+def _swaps(
+    runners: tuple[Runner, Runner], specs: tuple[DetectorSpec, DetectorSpec]
+) -> tuple[_Swap, ...]:
+    first, second = specs
+    ours, theirs = first.model_dump(), second.model_dump()
+    limits = ("score_threshold", "nms_iou")
+    reading = sorted(key for key in theirs if key not in _READING and theirs[key] != ours[key])
+    kept = {key: getattr(first, key) for key in _READING}
+    return (
+        _Swap(
+            "preprocess",
+            runners[0],
+            first.model_copy(update={"input": second.input}),
+            _differing(ours["input"], theirs["input"], ours["input"].keys() - {"name"}),
+        ),
+        _Swap("network", runners[1], first, ["the model file"]),
+        _Swap("decode", runners[0], second.model_copy(update=kept), reading),
+        _Swap(
+            "thresholds",
+            runners[0],
+            first.model_copy(update={key: getattr(second, key) for key in limits}),
+            _differing(ours, theirs, limits),
+        ),
+    )
+
+
 def _differing(
-    one: dict[str, object], other: dict[str, object], but: frozenset[str] | set[str] = frozenset()
+    one: Mapping[str, object], other: Mapping[str, object], keys: Iterable[str]
 ) -> list[str]:
-    return [
-        f"{key} {one[key]} and {other[key]}"
-        for key in one
-        if key not in but and one[key] != other[key]
-    ]
+    return [f"{key} {one[key]} and {other[key]}" for key in sorted(keys) if one[key] != other[key]]
 
 
 def _seen(
@@ -183,11 +191,8 @@ def tensors(
                 feeds = [InputFeed(runner.inputs, spec) for runner in runners]
                 for path in paths:
                     context.cancel.check()
-                    picture = read_image(path)
-                    for feed in feeds:
-                        feed.fill(picture)
                     made = [
-                        runner.infer(feed.feeds)
+                        _made(runner, feed, path)
                         for runner, feed in zip(runners, feeds, strict=True)
                     ]
                     for name in names:
@@ -206,6 +211,11 @@ def tensors(
         )
         for name, op, _ in common
     )
+
+
+def _made(runner: Runner, feed: InputFeed, path: Path) -> dict[str, NDArray[Any]]:
+    feed.fill(read_image(path))
+    return runner.infer(feed.feeds)
 
 
 def first_apart(found: Sequence[TensorParting]) -> TensorParting | None:

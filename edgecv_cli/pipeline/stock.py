@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import SPEC_KEY
-from edgecv_cli.compress.quantization.evidence import scratch
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.require import require
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import load_model, serialize, with_metadata
 from edgecv_cli.inference.calibration import CalibrationFeed

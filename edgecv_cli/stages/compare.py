@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.compress.quantization.evidence import scratch
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Part, Result
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.detector.profiles import detection_profile
 from edgecv_cli.inference.predictor import Predictor
 from edgecv_cli.measure.agreement import AgreementResult, agreement
@@ -132,35 +133,26 @@ def _write(html: Draft, md: Draft, result: CompareResult, pictures: Sequence[Blo
         md.write_text(markdown.render(compare_document(result)))
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What both find, and what each stage of the second costs."""
+
+    first: list[Detections]
+    second: list[Detections]
+    stages: tuple[StageParting, ...]
+
+
 def _compared(
     config: CompareConfig, context: Context, *, drawn: bool
 ) -> tuple[CompareResult, list[Block]]:
     began = context.clock()
     artifacts = Artifact.open(config.a), Artifact.open(config.b)
     specs = _specs(artifacts, config, context)
-    folder = open_images(config.images, config.limit)
-    engines = config.engine, config.engine_b or config.engine
-    paths = folder.paths
-    with ExitStack() as stack:
-        runners = tuple(
-            open_runner(artifact, engine, config.threads)
-            for artifact, engine in zip(artifacts, engines, strict=True)
-        )
-        for runner in runners:
-            stack.callback(runner.close)
-        first, second = (
-            predict_images(
-                Predictor(runner, spec, detection_profile(spec)),
-                paths,
-                context,
-                name=f"detect, {name}",
-            )
-            for runner, spec, name in zip(runners, specs, "AB", strict=True)
-        )
-        blamed = stages((runners[0], runners[1]), specs, first, paths, context)
+    paths = open_images(config.images, config.limit).paths
+    looked = _look(artifacts, specs, paths, config, context)
     inner, why = _inner(artifacts, specs[0], paths, config, context)
     threshold = specs[0].score_threshold
-    whole = agreement(first, second, threshold)
+    whole = agreement(looked.first, looked.second, threshold)
     begin, steep = first_apart(inner or ()), steepest(inner or ())
     result = CompareResult(
         machine=machine(config.threads),
@@ -168,34 +160,64 @@ def _compared(
         b=str(config.b),
         sha256_a=artifacts[0].sha256,
         sha256_b=artifacts[1].sha256,
-        agreement=whole.agreement,
-        matched=whole.matched,
-        missed=whole.missed,
-        extra=whole.extra,
-        mean_iou=whole.mean_iou,
-        score_shift=whole.score_shift,
-        per_class=_by_class(first, second, threshold, specs[0].classes),
+        **_figures(whole),
+        per_class=_by_class(looked, threshold, specs[0].classes),
         images=len(paths),
         threshold=threshold,
-        stages=blamed,
+        stages=looked.stages,
         tensors=inner,
         tensor_images=None if inner is None else min(config.tensor_images, len(paths)),
         first_difference=None if begin is None else begin.tensor,
         steepest_loss=None if steep is None else steep.tensor,
         no_tensors=why,
-        engine=engines[0],
-        engine_b=engines[1],
+        engine=config.engine,
+        engine_b=config.engine_b or config.engine,
         threads=config.threads or usable_cores(),
         seconds=(context.clock() - began) / 1e9,
         gates=_gate(config.min_agreement, whole),
         report=None if config.report is None else str(config.report),
     )
-    pictures: list[Block] = []
-    if drawn:
-        pictures = pair_blocks(
-            paths, Pictured("A", first), Pictured("B", second), specs[0].classes, threshold
-        )
+    sides = Pictured("A", looked.first), Pictured("B", looked.second)
+    pictures = pair_blocks(paths, *sides, specs[0].classes, threshold) if drawn else []
     return result, pictures
+
+
+def _look(
+    artifacts: tuple[Artifact, Artifact],
+    specs: tuple[DetectorSpec, DetectorSpec],
+    paths: Sequence[Path],
+    config: CompareConfig,
+    context: Context,
+) -> _Looked:
+    """Run both over the images, and each stage of the second alone."""
+    engines = config.engine, config.engine_b or config.engine
+    with ExitStack() as stack:
+        runners = []
+        for artifact, engine in zip(artifacts, engines, strict=True):
+            runners.append(open_runner(artifact, engine, config.threads))
+            stack.callback(runners[-1].close)
+        found = [
+            predict_images(
+                Predictor(runner, spec, detection_profile(spec)),
+                paths,
+                context,
+                name=f"detect, {name}",
+            )
+            for runner, spec, name in zip(runners, specs, "AB", strict=True)
+        ]
+        blamed = stages((runners[0], runners[1]), specs, found[0], paths, context)
+    return _Looked(found[0], found[1], blamed)
+
+
+def _figures(found: AgreementResult) -> dict[str, Any]:
+    return {
+        "agreement": found.agreement,
+        "matched": found.matched,
+        "missed": found.missed,
+        "extra": found.extra,
+        "mean_iou": found.mean_iou,
+        "score_shift": found.score_shift,
+    }
 
 
 def _specs(
@@ -236,30 +258,20 @@ def _inner(
 
 
 def _by_class(
-    first: Sequence[Detections],
-    second: Sequence[Detections],
-    threshold: float,
-    classes: Sequence[str],
+    looked: _Looked, threshold: float, classes: Sequence[str]
 ) -> dict[str, ClassAgreement]:
-    present = sorted(
-        {int(index) for found in (*first, *second) for index in np.unique(found.class_ids)}
-    )
+    every = [*looked.first, *looked.second]
+    present = sorted({int(index) for found in every for index in np.unique(found.class_ids)})
     rows = {}
     for index in present:
-        sides = [
-            [found.take(found.class_ids == index) for found in side] for side in (first, second)
-        ]
-        one = agreement(sides[0], sides[1], threshold)
+        first, second = (
+            [found.take(found.class_ids == index) for found in side]
+            for side in (looked.first, looked.second)
+        )
+        one = agreement(first, second, threshold)
         if one.matched or one.missed or one.extra:
             name = classes[index] if index < len(classes) else str(index)
-            rows[name] = ClassAgreement(
-                agreement=one.agreement,
-                matched=one.matched,
-                missed=one.missed,
-                extra=one.extra,
-                mean_iou=one.mean_iou,
-                score_shift=one.score_shift,
-            )
+            rows[name] = ClassAgreement(**_figures(one))
     return rows
 
 

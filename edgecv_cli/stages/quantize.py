@@ -8,12 +8,12 @@ from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
-from edgecv_cli.compress.quantization.evidence import scratch
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.files import Publication, sha256_file
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.compose.quantize import quantize_document
 from edgecv_cli.stages.quantize_inputs import Inputs

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from edgecv_cli.compress.quantization.build import Builder
-from edgecv_cli.compress.quantization.evidence import Evidence, scratch
+from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.sensitivity import Probe, Sensitivity
@@ -16,6 +16,7 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.result import Result
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.stages.compose.publishing import reporting

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -20,7 +19,7 @@ from edgecv_cli.compress.quantization.placement import Glue, distinct_placements
 from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ModelError
-from edgecv_cli.core.scratch import ScratchFolder
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.normalise import normalise
@@ -120,16 +119,6 @@ def _tensors(topology: Topology) -> list[str]:
         nodes = place(topology, "all", glue=glue).nodes
         found.update(dict.fromkeys(tensors_of(topology, nodes, glue)))
     return list(found)
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A private temporary folder, gone afterwards; a killed process's goes with the next one."""
-    folder = ScratchFolder(Path(tempfile.gettempdir()), "edgecv")
-    try:
-        yield folder.path
-    finally:
-        folder.remove()
 
 
 def _opener(
