@@ -1,4 +1,5 @@
 import importlib
+import shlex
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_common_options_are_taken_everywhere(name):
 def test_examples_are_understood_by_the_parser(name):
     command = importlib.import_module(COMMANDS[name][0]).COMMAND
     for example in command.examples:
-        words = [word.strip("'") for word in example.split()]
+        words = shlex.split(example)
         assert words[:2] == ["edgecv", name]
         given = command.build(name).make_context(name, words[2:]).params
         for shared in SHARED:
