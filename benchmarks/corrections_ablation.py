@@ -1,7 +1,7 @@
 """What equalisation, bias correction and adaptive rounding are worth, each alone and together.
 
     python benchmarks/corrections_ablation.py MODEL.onnx... --calibration DIR --data DIR
-        [--bits 7 8] [--placements all last2] [--variants none equalise ...] [--images 64]
+        [--targets cpu-x86 cpu-x86-vnni] [--placements all last2] [--variants none equalise ...] [--images 64]
 
 Every variant of a model has the same images, ranges (mean of minima and maxima) and placement;
 integers are run in float arithmetic as they are written, so that no kernel saturates. Prints a
@@ -50,7 +50,8 @@ VARIANTS = {
     "bias + rounding": ("bias", "rounding"),
     "all": ("equalise", "bias", "rounding"),
 }
-TARGETS = {7: "cpu-x86", 8: "cpu-x86-vnni"}
+# With weights that 16-bit sums can hold, and with all that 8 bits have.
+TARGETS = ("cpu-x86", "cpu-x86-vnni")
 
 
 class Subject:
@@ -92,7 +93,7 @@ class Subject:
         return self.map_of(self._artifact.path)
 
     def variant(
-        self, placement: str, bits: int, flags: tuple[str, ...]
+        self, placement: str, target: str, flags: tuple[str, ...]
     ) -> tuple[tuple[float, float], float]:
         """Return the accuracies of a corrected model, and the seconds that its corrections took."""
         evidence, pairs, seconds = self._view("equalise" in flags)
@@ -101,7 +102,7 @@ class Subject:
             evidence.topology,
             evidence.observed,
             recipe,
-            resolve_target(TARGETS[bits]),
+            resolve_target(target),
             source=evidence.source,
             input_size=None,
         ).model_copy(update={"equalise": pairs})
@@ -157,12 +158,12 @@ def ablate(model: Path, options: argparse.Namespace, folder: Path) -> None:
     subject = Subject(model, options, folder)
     original, itself = subject.original()
     print(f"| {model.stem} | | | fp32 | {original:.4f} | | {itself:.3f} | |", flush=True)
-    for bits in options.bits:
+    for target in options.targets:
         for placement in options.placements:
             for name in options.variants:
-                (value, against), seconds = subject.variant(placement, bits, VARIANTS[name])
+                (value, against), seconds = subject.variant(placement, target, VARIANTS[name])
                 print(
-                    f"| {model.stem} | {bits} | {placement} | {name} | {value:.4f} | "
+                    f"| {model.stem} | {target} | {placement} | {name} | {value:.4f} | "
                     f"{100 * (value - original):+.1f} | {against:.3f} | {seconds:.0f} |",
                     flush=True,
                 )
@@ -175,13 +176,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--limit", type=int, help="labelled images (default: all)")
-    parser.add_argument("--bits", type=int, nargs="+", choices=sorted(TARGETS), default=[7, 8])
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--placements", nargs="+", default=["all"])
     parser.add_argument("--estimator", default="mean-minmax")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    print("| model | bits | placement | corrections | mAP50-95 | points | self-mAP | seconds |")
+    print("| model | target | placement | corrections | mAP50-95 | points | self-mAP | seconds |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
