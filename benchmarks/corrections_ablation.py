@@ -1,7 +1,8 @@
 """What equalisation, bias correction and adaptive rounding are worth, each alone and together.
 
     python benchmarks/corrections_ablation.py MODEL.onnx... --calibration DIR --data DIR
-        [--targets cpu-x86 cpu-x86-vnni] [--placements all last2] [--variants none equalise ...] [--images 64]
+        [--targets cpu-x86 cpu-x86-vnni] [--placements all last2] [--variants none equalise ...]
+        [--images 64]
 
 Every variant of a model has the same images, ranges (mean of minima and maxima) and placement;
 integers are run in float arithmetic as they are written, so that no kernel saturates. Prints a
