@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from edgecv_cli.compress.quantization.following import gate_of
+from edgecv_cli.compress.quantization.following import SILU_DIP, gate_of
 from edgecv_cli.graph.grid import GridKind
 from edgecv_cli.graph.topology import Topology
 
 Range = tuple[float, float]
-# Where SiLU is least: 1 + x (1 - sigmoid(x)) = 0.
-_SILU_DIP = -1.2784645
 _FAR = -80.0
 # Of a step: what is exactly half of one may round either way.
 _UNDER_HALF = 0.495
@@ -72,9 +70,9 @@ def _silu(x: float) -> float:
 
 def _last_negligible(half: float) -> float:
     """Return the greatest x left of SiLU's dip from which down it stays within ``half`` of 0."""
-    if -_silu(_SILU_DIP) <= half:
-        return _SILU_DIP
-    low, high = _FAR, _SILU_DIP
+    if -_silu(SILU_DIP) <= half:
+        return SILU_DIP
+    low, high = _FAR, SILU_DIP
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if -_silu(middle) <= half:

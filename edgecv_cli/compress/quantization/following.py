@@ -23,6 +23,8 @@ from edgecv_cli.graph.topology import Topology
 Values = NDArray[np.float64]
 # The least that HardSwish makes, of -1.5.
 HARD_SWISH_DIP = -0.375
+# Where SiLU is least: 1 + x (1 - sigmoid(x)) = 0.
+SILU_DIP = -1.2784645
 
 
 @dataclass(frozen=True)
@@ -316,7 +318,6 @@ def _below_dip(y: Values) -> Values:
     return np.maximum((-root - 3) / 2, -3.0)
 
 
-# Derivative zero: 1 + x (1 - sigmoid(x)) = 0.
-_SILU = Map(_silu, dip=-1.2784645)
+_SILU = Map(_silu, dip=SILU_DIP)
 _ABOVE_DIP = Map(_above_dip)
 _BELOW_DIP = Map(_below_dip, until=0.0)
