@@ -66,7 +66,7 @@ class TensorParting(Part):
 def stages(
     runners: tuple[Runner, Runner],
     specs: tuple[DetectorSpec, DetectorSpec],
-    reference: Sequence[Detections],
+    found: tuple[Sequence[Detections], Sequence[Detections]],
     paths: Sequence[Path],
     context: Context,
 ) -> tuple[StageParting, ...]:
@@ -75,7 +75,7 @@ def stages(
     Args:
         runners: both networks, loaded.
         specs: how both are fed and read.
-        reference: what the first finds in the images.
+        found: what both find in the images.
         paths: the images.
         context: progress and cancellation.
 
@@ -84,24 +84,26 @@ def stages(
         InterruptedByUser: the run was cancelled.
     """
     first = specs[0]
-    found = []
+    parted = []
     for swap in _swaps(runners, specs):
         if not swap.differs:
-            found.append(StageParting(stage=swap.stage, same=True))
+            parted.append(StageParting(stage=swap.stage, same=True))
             continue
         name = f"with the other's {swap.stage}"
         try:
-            seen = _seen(swap.runner, swap.spec, paths, context, name)
+            # the other's network, fed and read alike, is the other itself
+            known = swap.stage == "network" and specs[0] == specs[1]
+            seen = found[1] if known else _seen(swap.runner, swap.spec, paths, context, name)
         except InterruptedByUser:
             raise
         except EdgeCVError as error:
             untold = f"can't be told: {error}"
-            found.append(StageParting(stage=swap.stage, same=False, why=untold))
+            parted.append(StageParting(stage=swap.stage, same=False, why=untold))
             continue
-        left = agreement(reference, seen, first.score_threshold).agreement
+        left = agreement(found[0], seen, first.score_threshold).agreement
         why = None if swap.stage == "network" else "; ".join(swap.differs)
-        found.append(StageParting(stage=swap.stage, same=False, agreement=left, why=why))
-    return tuple(found)
+        parted.append(StageParting(stage=swap.stage, same=False, agreement=left, why=why))
+    return tuple(parted)
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def _look(
             )
             for runner, spec, name in zip(runners, specs, "AB", strict=True)
         ]
-        blamed = stages((runners[0], runners[1]), specs, found[0], paths, context)
+        blamed = stages((runners[0], runners[1]), specs, (found[0], found[1]), paths, context)
     return _Looked(found[0], found[1], blamed)
 
 
