@@ -40,6 +40,16 @@ class BenchmarkConfig(CommonConfig):
     duration: Annotated[float, Flag(metavar="S")] = Field(
         5.0, gt=0, le=3600, description="Seconds of timed inference for each row."
     )
+    samples: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, le=1_000_000, description="Timed inferences of each row, instead of seconds."
+    )
+    launches: Annotated[int, Flag(metavar="N")] = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Processes that each row is timed in, one after the other: times differ from "
+        "process to process, and intervals have to hold that.",
+    )
     baseline: Annotated[int, Flag(metavar="N")] = Field(
         1, ge=1, description="The model that the ratios compare to, by its place."
     )

@@ -19,9 +19,10 @@ from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
 from edgecv_cli.measure.latency_warnings import busy_warning
-from edgecv_cli.measure.prediction import evaluate_artifact
-from edgecv_cli.media.dataset import Dataset, open_dataset
+from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.runtime.opening import find_engine
+from edgecv_cli.stages.benchmarking.accuracy import accuracy
+from edgecv_cli.stages.benchmarking.extras import Asked, Extra, with_extras
 from edgecv_cli.stages.compose.benchmark_files import benchmark_files
 from edgecv_cli.stages.results import read_result
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from edgecv_cli.config.benchmark import BenchmarkConfig
     from edgecv_cli.detector.spec import DetectorSpec
+
+_EXTRAS: tuple[Extra, ...] = (accuracy,)
 
 
 class BenchmarkResult(Result):
@@ -99,7 +102,7 @@ def _measured(
     config: BenchmarkConfig, before: BenchmarkResult | None, context: Context
 ) -> BenchmarkResult:
     began = context.clock()
-    busy = busy_warning()
+    before_start = filter(None, [busy_warning()])
     dataset = open_dataset(config.data, limit=config.limit) if config.data else None
     for note in dataset.notes if dataset else ():
         context.progress.note(note)
@@ -111,17 +114,13 @@ def _measured(
     result = time_rows(
         rows, duration_s=config.duration, context=context, baseline=config.baseline - 1
     )
-    runs = result.runs
-    if dataset is not None:
-        runs = tuple(
-            _with_map(run, row, specs[row.model], dataset, context)
-            for run, row in zip(runs, rows, strict=True)
-        )
+    asked = Asked(rows, result.runs, config, specs, dataset, context)
+    runs, noted = with_extras(asked, _EXTRAS)
     return BenchmarkResult(
         machine=machine(config.threads),
         runs=runs,
         ratios=result.ratios,
-        warnings=((busy,) if busy else ()) + _misfits(config.models) + result.warnings,
+        warnings=(*before_start, *_misfits(config.models), *result.warnings, *noted),
         rounds=result.rounds,
         images=len(dataset.items) if dataset else None,
         gates=_gates(config, runs, before),
@@ -170,26 +169,3 @@ def _spec(path: Path, config: BenchmarkConfig, *, required: bool) -> DetectorSpe
         if required or config.spec is not None:
             raise
         return None
-
-
-def _with_map(
-    run: BenchRun,
-    row: BenchRow,
-    spec: DetectorSpec | None,
-    dataset: Dataset,
-    context: Context,
-) -> BenchRun:
-    if run.error is not None or spec is None:
-        return run
-    artifact = Artifact.open(row.model)
-    accuracy = evaluate_artifact(
-        artifact, spec, dataset, context, engine=row.engine, threads=row.threads
-    ).accuracy
-    interval = accuracy.interval
-    return run.model_copy(
-        update={
-            "map": accuracy.map,
-            "map_low": interval.low if interval else None,
-            "map_high": interval.high if interval else None,
-        }
-    )

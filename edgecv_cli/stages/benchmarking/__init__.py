@@ -1,0 +1,1 @@
+"""What ``edgecv benchmark`` measures of its rows beside their latency, one file each."""
