@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgecv_cli.core.channel import Channel, ChannelClosedError, Message
@@ -100,6 +102,8 @@ def _die_with(parent: int) -> None:
 
 
 def _limit(memory: int) -> None:
+    with suppress(OSError):  # on a full machine this process has to go, not its parent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the disk
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

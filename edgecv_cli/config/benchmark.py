@@ -14,7 +14,7 @@ from edgecv_cli.config.base import (
     Flag,
     OutputPath,
 )
-from edgecv_cli.config.common import ENGINES, ImageSize, ReportPath
+from edgecv_cli.config.common import ENGINES, CoreList, ImageSize, ReportPath
 from edgecv_cli.config.fail_if import Condition, refuse_contradictions
 from edgecv_cli.core.errors import UsageError
 
@@ -49,6 +49,9 @@ class BenchmarkConfig(CommonConfig):
         le=100,
         description="Processes that each row is timed in, one after the other: times differ from "
         "process to process, and intervals have to hold that.",
+    )
+    affinity: Annotated[CoreList | None, Flag(metavar="CORES")] = Field(
+        None, description="Logical cores to keep every model on, such as 0,2-3. Default: all."
     )
     baseline: Annotated[int, Flag(metavar="N")] = Field(
         1, ge=1, description="The model that the ratios compare to, by its place."

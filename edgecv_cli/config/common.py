@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,7 @@ ENGINES = ("onnxruntime", "openvino")
 """The engines that edgecv runs models on, for shells to complete; runtime/ has them."""
 
 _SIZE = re.compile(r"(\d{1,9})[xX×](\d{1,9})")
+_CORES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 _DROP = re.compile(r"(\d+(?:\.\d+)?)\s*(%|pt)")
 
 
@@ -41,6 +43,32 @@ ImageSize = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,5}x\d{1,5}$"}),
 ]
 """Height and width in pixels, written ``480x640``."""
+
+
+def _cores(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    cores: set[int] = set()
+    for part in value.split(","):
+        match = _CORES.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise ValueError(f"write logical cores as 0,2-3, not {value!r}")
+        cores.update(range(first, last + 1))
+    return tuple(sorted(cores))
+
+
+def _written_cores(cores: Sequence[int]) -> str:
+    return ",".join(str(core) for core in cores)
+
+
+CoreList = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_cores),
+    PlainSerializer(_written_cores, return_type=str, when_used="unless-none"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$"}),
+]
+"""Logical cores, written ``0,2-3``, as taskset(1) does."""
 
 
 @dataclass(frozen=True)

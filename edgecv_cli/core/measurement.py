@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,6 +86,17 @@ def summarise_ns(samples: ArrayLike) -> LatencySummary:
     )
 
 
+def outliers_ns(samples: ArrayLike) -> int:
+    """Count samples above the upper quartile by more than 3 interquartile ranges (Tukey's far out).
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    times = np.asarray(samples, dtype=np.float64)
+    low, high = percentile(times, 25), percentile(times, 75)
+    return int(np.count_nonzero(times > high + 3 * (high - low)))
+
+
 def distribution_ns(samples: ArrayLike) -> Distribution:
     """Return the histogram of single-inference times given in nanoseconds.
 
@@ -139,35 +149,3 @@ def bootstrap_interval(
         method="bootstrap" if point is None else "bootstrap, bias removed",
         resamples=int(defined.size),
     )
-
-
-def paired_ratio(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the median of ``a[i] / b[i]``: pairs share whatever disturbed both."""
-    return float(np.median(_ratios(a, b)))
-
-
-def bootstrap_ratio(
-    a: Sequence[float],
-    b: Sequence[float],
-    *,
-    seed: int,
-    resamples: int = 2000,
-    level: float = 0.95,
-) -> Interval:
-    """Return the bootstrap interval, over pairs, of :func:`paired_ratio`.
-
-    Args:
-        a, b: positive values measured side by side, one pair a round.
-        seed: of the resampling.
-        resamples: how many times the pairs are drawn with replacement.
-        level: how much of the resampled medians the interval holds.
-    """
-    ratios = _ratios(a, b)
-    drawn = np.random.default_rng(seed).integers(0, ratios.size, (resamples, ratios.size))
-    return bootstrap_interval(np.median(ratios[drawn], axis=1), level=level)
-
-
-def _ratios(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
-    if len(a) != len(b) or not len(a):
-        raise ValueError(f"pairs needed, got {len(a)} and {len(b)} values")
-    return np.asarray(a, dtype=np.float64) / np.asarray(b, dtype=np.float64)

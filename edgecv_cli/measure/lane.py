@@ -17,6 +17,7 @@ from edgecv_cli.core.errors import (
     MissingDependencyError,
     UsageError,
 )
+from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.schedule import MAX_WARM_UP, STEADY_BLOCKS, block_count, is_steady
 
@@ -37,6 +38,7 @@ class BenchRow:
         threads: of the engine; None is one per usable core.
         spec: how the detector is fed; None scales pictures to 0..1.
         input_size: [height, width] for a model that leaves it open.
+        affinity: the logical cores that its process may run on; None is all.
     """
 
     model: Path
@@ -44,6 +46,12 @@ class BenchRow:
     threads: int | None = None
     spec: DetectorSpec | None = None
     input_size: tuple[int, int] | None = None
+    affinity: tuple[int, ...] | None = None
+
+    @property
+    def cores(self) -> int:
+        """Logical cores that it may run on."""
+        return usable_cores() if self.affinity is None else len(self.affinity)
 
 
 class Timer(Protocol):
@@ -61,25 +69,45 @@ StartTimer = Callable[[BenchRow], AbstractContextManager[Timer]]
 
 @dataclass
 class Lane:
-    """A row with its child; after its first failure it stays out of every round."""
+    """A row with its child; after its first failure it stays out of every round.
+
+    Attributes:
+        row: what is timed.
+        start: makes its child process.
+        launches: nanoseconds of single inferences, [launch][round][inference].
+        load_ns, first_ns: one entry a launch.
+        block, settling: inferences of a round that are timed, and those before them that are not.
+        inference_ns: one warm inference.
+        unsteady: launches whose warm-up ended without a steady median.
+        notes: what the child has to say of what it runs.
+    """
 
     row: BenchRow
     start: StartTimer
-    load_ns: int | None = None
-    first_ns: int | None = None
+    launches: list[list[list[int]]] = field(default_factory=list)
+    load_ns: list[int] = field(default_factory=list)
+    first_ns: list[int] = field(default_factory=list)
     provider: str | None = None
     batch: int | None = None
     peak_rss_bytes: int | None = None
     inference_ns: float = 0.0
     block: int = 0
-    steady: bool = False
-    rounds: list[list[int]] = field(default_factory=list)
+    settling: int = 0
+    unsteady: int = 0
+    notes: list[str] = field(default_factory=list)
     failure: EdgeCVError | None = None
     _child: AbstractContextManager[Timer] | None = None
     _timer: Timer | None = None
 
+    @property
+    def rounds(self) -> list[list[int]]:
+        """The rounds of all launches."""
+        return [block for launch in self.launches for block in launch]
+
     def open(self, seed: int) -> None:
-        """Start the child and have it load the model."""
+        """Start a child and have it load the model; nothing after a failure."""
+        if self.failure is not None:
+            return
         row = self.row
         self._guard(self._enter)
         answer = self._call(
@@ -88,6 +116,7 @@ class Lane:
                 "model": str(row.model.absolute()),
                 "engine": row.engine,
                 "threads": row.threads,
+                "affinity": None if row.affinity is None else list(row.affinity),
                 "spec": row.spec.model_dump(mode="json") if row.spec else None,
                 "input_size": list(row.input_size) if row.input_size else None,
                 "seed": seed,
@@ -95,35 +124,38 @@ class Lane:
             _OPEN_SECONDS,
         )
         if answer is not None:
-            self.load_ns, self.first_ns = answer["load_ns"], answer["first_ns"]
+            self.launches.append([])
+            self.load_ns.append(answer["load_ns"])
+            self.first_ns.append(answer["first_ns"])
             self.provider, self.batch = answer["provider"], answer.get("batch")
+            self.notes = list(answer.get("notes", ()))
 
     def warm_up(self, block_seconds: float) -> None:
         """Run blocks of about that length until their median is steady, within bounds."""
         times = self._time_block(_PROBE)
         medians: list[float] = []
-        while times and not self.steady and len(medians) < MAX_WARM_UP:
+        while times and not is_steady(medians) and len(medians) < MAX_WARM_UP:
             times = self._time_block(
                 block_count(float(np.median(times)), block_seconds=block_seconds)
             )
             if times:
                 medians.append(float(np.median(times)))
-                self.steady = is_steady(medians)
         if self.failure is None:
+            self.unsteady += not is_steady(medians)
             self.inference_ns = float(np.median(medians[-STEADY_BLOCKS:]))
 
     def run_round(self) -> None:
         """Time one block of ``block`` inferences and keep it."""
-        times = self._time_block(self.block)
+        times = self._time_block(self.block, self.settling)
         if times:
-            self.rounds.append(times)
+            self.launches[-1].append(times)
 
     def close(self) -> None:
         """Ask for the peak memory, then end the child."""
         if self._timer is not None:
             with suppress(ChildFailureError):  # the times stand without it
                 answer = self._timer.call("memory", {}, _BLOCK_SECONDS)
-                self.peak_rss_bytes = answer["peak_rss_bytes"]
+                self.peak_rss_bytes = max(self.peak_rss_bytes or 0, answer["peak_rss_bytes"])
         self.end()
 
     def end(self) -> None:
@@ -137,13 +169,14 @@ class Lane:
         self._timer = child.__enter__()
         self._child = child
 
-    def _time_block(self, count: int) -> list[int]:
-        answer = self._call("block", {"count": count}, self._patience(count))
+    def _time_block(self, count: int, settling: int = 0) -> list[int]:
+        asked = {"count": count, "settling": settling}
+        answer = self._call("block", asked, self._patience(count + settling))
         times: list[int] = answer["ns"] if answer is not None else []
         return times
 
     def _patience(self, count: int) -> float:
-        return _BLOCK_SECONDS + 20 * count * (self.first_ns or 0) / 1e9
+        return _BLOCK_SECONDS + 20 * count * max(self.first_ns, default=0) / 1e9
 
     def _call(self, method: str, payload: dict[str, Any], seconds: float) -> dict[str, Any] | None:
         timer = self._timer

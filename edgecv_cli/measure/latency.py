@@ -2,13 +2,17 @@
 
 Two artifacts that are timed one after the other are compared under two different loads,
 clocks and temperatures. Here every round times a short block of each, in random order and one
-at a time, so that a ratio is taken between neighbours; its interval is over rounds.
+at a time, so that a ratio is taken between neighbours. Processes are started anew several times,
+because times differ from one to the next; the interval of a ratio is over launches and rounds.
+No sample is left out of percentiles, means and fps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +20,16 @@ import numpy as np
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.machine_limits import usable_cores
-from edgecv_cli.core.measurement import (
-    LatencySummary,
-    bootstrap_ratio,
-    paired_ratio,
-    summarise_ns,
-)
+from edgecv_cli.core.machine_limits import memory_bytes
+from edgecv_cli.core.measurement import NS_PER_MS, LatencySummary, outliers_ns, summarise_ns
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
 from edgecv_cli.measure.latency_intervals import latency_intervals
+from edgecv_cli.measure.latency_ratio import ratio_over_launches
 from edgecv_cli.measure.latency_result import BenchRun, LatencyResult, Ratio, SpeedResult
 from edgecv_cli.measure.latency_warnings import warnings_of
-from edgecv_cli.measure.schedule import interleaved, plan, warm_up_block
+from edgecv_cli.measure.schedule import Budget, Plan, interleaved, plan, warm_up_block
 
-_NS_PER_MS = 1e6
 _START_SECONDS = 120.0
 
 
@@ -39,7 +38,8 @@ def start_child(row: BenchRow, context: Context) -> Child:
     return Child(
         "latency",
         name=f"timing {row.model.name} on {row.engine}",
-        limits=Limits(_START_SECONDS),
+        # What asks for more than there is must fail by itself, and not by the kernel's choice.
+        limits=Limits(_START_SECONDS, memory_bytes()),
         cancel=context.cancel,
     )
 
@@ -49,7 +49,9 @@ def benchmark(
     *,
     duration_s: float,
     context: Context,
+    samples: int | None = None,
     rounds: int | None = None,
+    launches: int = 1,
     baseline: int = 0,
     start: StartTimer | None = None,
 ) -> LatencyResult:
@@ -59,7 +61,9 @@ def benchmark(
         rows: what to time; a row whose child fails gets ``error`` and the rest goes on.
         duration_s: seconds of timed inference for each row.
         context: progress, cancellation and the seed of order, inputs and intervals.
-        rounds: how many rounds, instead of what fills ``duration_s``.
+        samples: how many timed inferences of each row, instead of ``duration_s``.
+        rounds: how many rounds, instead of both.
+        launches: processes that each row is timed in, one after the other.
         baseline: index of the row that every other is put in ratio to.
         start: makes a row's child process.
 
@@ -67,14 +71,15 @@ def benchmark(
         EdgeCVError: the failure of the first row, if not one row could be timed.
     """
     began = context.clock()
-    lanes = _measure(rows, duration_s, rounds, context, start)
+    lanes = _measure(rows, Budget(duration_s, samples, rounds, launches), context, start)
     if all(lane.failure for lane in lanes):
         raise next(lane.failure for lane in lanes if lane.failure)
     return LatencyResult(
         runs=tuple(_run_of(lane, context.seed) for lane in lanes),
-        ratios=_ratios(lanes, row_labels(rows), baseline, context.seed),
+        ratios=_ratios(lanes, row_labels(rows), baseline),
         warnings=warnings_of(lanes, row_labels(rows, short=True)),
         rounds=max(len(lane.rounds) for lane in lanes),
+        launches=max(len(lane.launches) for lane in lanes),
         seconds=(context.clock() - began) / 1e9,
     )
 
@@ -88,6 +93,7 @@ def compare_speed(
     seconds: float,
     context: Context,
     spec: DetectorSpec | None = None,
+    launches: int = 3,
     start: StartTimer | None = None,
 ) -> SpeedResult:
     """Time a candidate against its baseline.
@@ -100,6 +106,7 @@ def compare_speed(
         context: progress, cancellation and seed.
         spec: how the detector is fed, and its size where a file leaves that open; None scales
             pictures to 0..1.
+        launches: processes that each is timed in, one after the other.
         start: makes a row's child process.
 
     Raises:
@@ -107,11 +114,11 @@ def compare_speed(
     """
     size = None if spec is None else spec.input.size
     rows = [BenchRow(path, engine, threads, spec, size) for path in (baseline, candidate)]
-    lanes = _measure(rows, seconds / 2, None, context, start)
+    lanes = _measure(rows, Budget(seconds / 2, launches=launches), context, start)
     for lane in lanes:
         if lane.failure:
             raise lane.failure
-    ratio = _ratio(lanes[0], lanes[1], ("baseline", "candidate"), context.seed)
+    ratio = _ratio(lanes[0], lanes[1], ("baseline", "candidate"))
     return SpeedResult(
         ratio=ratio.ratio,
         low=ratio.low,
@@ -143,44 +150,52 @@ def row_labels(rows: Sequence[BenchRow], *, short: bool = False) -> tuple[str, .
 
 
 def _measure(
-    rows: Sequence[BenchRow],
-    seconds: float,
-    rounds: int | None,
-    context: Context,
-    start: StartTimer | None,
+    rows: Sequence[BenchRow], budget: Budget, context: Context, start: StartTimer | None
 ) -> list[Lane]:
     lanes = [Lane(row, start or (lambda row: start_child(row, context))) for row in rows]
     with ExitStack() as stack:
         for lane in lanes:
             stack.callback(lane.end)
-        _prepare(lanes, warm_up_block(seconds), context)
-        _run_rounds([lane for lane in lanes if lane.failure is None], seconds, rounds, context)
-        for lane in lanes:
-            lane.close()
+        block_seconds = warm_up_block(budget)
+        with context.progress.task("warm-up", len(lanes), "model") as task:
+            for lane in _launched(lanes, block_seconds, context):
+                task.describe(lane.row.model.name)
+                task.advance()
+        spent = plan([lane.inference_ns for lane in lanes if not lane.failure] or [0.0], budget)
+        _share_out(spent, lanes)
+        _run_rounds(lanes, spent, block_seconds, context)
     return lanes
 
 
-def _prepare(lanes: Sequence[Lane], block_seconds: float, context: Context) -> None:
-    with context.progress.task("warm-up", len(lanes), "model") as task:
-        for lane in lanes:
-            context.cancel.check()
-            lane.open(context.seed)
-            lane.warm_up(block_seconds)
-            task.advance()
+def _launched(lanes: Sequence[Lane], block_seconds: float, context: Context) -> Iterator[Lane]:
+    """Start every lane's child and warm it up, one after the other."""
+    for lane in lanes:
+        context.cancel.check()
+        lane.open(context.seed)
+        lane.warm_up(block_seconds)
+        yield lane
 
 
-def _run_rounds(
-    lanes: Sequence[Lane], seconds: float, rounds: int | None, context: Context
-) -> None:
-    spent = plan([lane.inference_ns for lane in lanes], seconds=seconds, rounds=rounds)
-    for lane, count in zip(lanes, spent.blocks, strict=True):
-        lane.block = count
+def _share_out(spent: Plan, lanes: Sequence[Lane]) -> None:
+    alive = [lane for lane in lanes if not lane.failure]
+    for lane, block, settling in zip(alive, spent.blocks, spent.settling, strict=False):
+        lane.block, lane.settling = block, settling
+
+
+def _run_rounds(lanes: Sequence[Lane], spent: Plan, block_seconds: float, context: Context) -> None:
+    orders = iter(interleaved(len(lanes), spent.rounds, context.seed))
     with context.progress.task("benchmark", spent.rounds, "round") as task:
-        for order in interleaved(len(lanes), spent.rounds, context.seed):
-            for index in order:
-                context.cancel.check()
-                lanes[index].run_round()
-            task.advance()
+        for number, rounds in enumerate(spent.launches, 1):
+            if number > 1:
+                task.describe(f"launch {number} of {len(spent.launches)}")
+                deque(_launched(lanes, block_seconds, context), maxlen=0)
+            for order in islice(orders, rounds):
+                for index in order:
+                    context.cancel.check()
+                    lanes[index].run_round()
+                task.advance()
+            for lane in lanes:
+                lane.close()
 
 
 def _run_of(lane: Lane, seed: int) -> BenchRun:
@@ -188,7 +203,8 @@ def _run_of(lane: Lane, seed: int) -> BenchRun:
     run = BenchRun(
         model=str(row.model),
         engine=row.engine,
-        threads=row.threads or usable_cores(),
+        threads=row.threads or row.cores,
+        affinity=row.affinity,
         size_bytes=Artifact.open(row.model).size_bytes if row.model.is_file() else None,
         error=lane.error_text(),
     )
@@ -202,7 +218,9 @@ def _run_of(lane: Lane, seed: int) -> BenchRun:
             "fps": 1000 * (lane.batch or 1) / summary.mean_ms,
             "batch": lane.batch,
             "rounds": len(lane.rounds),
-            "intervals": latency_intervals(lane.rounds, batch=lane.batch or 1, seed=seed) or None,
+            "launches": len(lane.launches),
+            "outliers": outliers_ns([time for block in lane.rounds for time in block]),
+            "intervals": latency_intervals(lane.launches, batch=lane.batch or 1, seed=seed) or None,
             "first_inference_ms": _ms(lane.first_ns),
             "load_ms": _ms(lane.load_ns),
             "peak_rss_bytes": lane.peak_rss_bytes,
@@ -210,34 +228,29 @@ def _run_of(lane: Lane, seed: int) -> BenchRun:
     )
 
 
-def _ms(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / _NS_PER_MS
+def _ms(nanoseconds: Sequence[int]) -> float | None:
+    return float(np.median(nanoseconds)) / NS_PER_MS if nanoseconds else None
 
 
 def _summary(lane: Lane) -> LatencySummary:
     return summarise_ns([time for block in lane.rounds for time in block])
 
 
-def _ratios(
-    lanes: Sequence[Lane], labels: Sequence[str], baseline: int, seed: int
-) -> tuple[Ratio, ...]:
+def _ratios(lanes: Sequence[Lane], labels: Sequence[str], baseline: int) -> tuple[Ratio, ...]:
     first = lanes[baseline]
     if first.failure:
         return ()
     return tuple(
-        _ratio(first, lane, (labels[baseline], label), seed)
+        _ratio(first, lane, (labels[baseline], label))
         for lane, label in zip(lanes, labels, strict=True)
         if lane is not first and not lane.failure
     )
 
 
-def _ratio(a: Lane, b: Lane, names: tuple[str, str], seed: int) -> Ratio:
-    times = [[float(np.median(block)) for block in lane.rounds] for lane in (a, b)]
-    interval = bootstrap_ratio(times[0], times[1], seed=seed)
-    return Ratio(
-        a=names[0],
-        b=names[1],
-        ratio=paired_ratio(times[0], times[1]),
-        low=interval.low,
-        high=interval.high,
-    )
+def _ratio(a: Lane, b: Lane, names: tuple[str, str]) -> Ratio:
+    medians = [
+        [[float(np.median(block)) for block in launch] for launch in lane.launches]
+        for lane in (a, b)
+    ]
+    found = ratio_over_launches(*medians)
+    return Ratio(a=names[0], b=names[1], ratio=found.ratio, low=found.low, high=found.high)

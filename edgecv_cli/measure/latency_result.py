@@ -17,6 +17,9 @@ class BenchRun(Part):
         default=None, description="What really ran, as the engine reports it."
     )
     threads: int = Field(description="Threads the engine was given.")
+    affinity: tuple[int, ...] | None = Field(
+        default=None, description="Logical cores that it was kept on."
+    )
     p50_ms: float | None = None
     p90_ms: float | None = None
     p95_ms: float | None = None
@@ -30,18 +33,27 @@ class BenchRun(Part):
     )
     samples: int | None = Field(default=None, description="Inferences that were timed.")
     rounds: int | None = Field(default=None, description="Blocks that the samples were taken in.")
+    launches: int | None = Field(
+        default=None, description="Processes that the rounds were taken in, one after the other."
+    )
+    outliers: int | None = Field(
+        default=None,
+        description="Samples slower than the upper quartile by over 3 interquartile ranges; they "
+        "count like any other.",
+    )
     spread: float | None = Field(
         default=None, description="Interquartile range of the samples as a fraction of the median."
     )
     distribution: Distribution | None = None
     intervals: dict[str, Interval] | None = Field(
         default=None,
-        description="95 % intervals of the times and fps, by bootstrap over rounds.",
+        description="95 % intervals of the times and fps, by bootstrap over launches and rounds.",
     )
-    first_inference_ms: float | None = None
+    first_inference_ms: float | None = Field(default=None, description="Median over launches.")
     load_ms: float | None = Field(
         default=None,
-        description="Loading the model in a fresh process, the engine's import included.",
+        description="Loading the model in a fresh process, the engine's import included; median "
+        "over launches.",
     )
     peak_rss_bytes: int | None = Field(
         default=None, description="Largest resident set of the child process, interpreter included."
@@ -59,9 +71,10 @@ class Ratio(Part):
     a: str
     b: str
     ratio: float = Field(
-        description="Median over rounds of time(a) / time(b): above 1, b is faster."
+        description="time(a) / time(b): above 1, b is faster. Mean over launches of the "
+        "interquartile mean over rounds, of logarithms."
     )
-    low: float = Field(description="Lower end of the 95 % bootstrap interval over rounds.")
+    low: float = Field(description="Lower end of the 95 % interval over launches and rounds.")
     high: float
 
 
@@ -72,6 +85,7 @@ class LatencyResult(Part):
     ratios: tuple[Ratio, ...]
     warnings: tuple[str, ...]
     rounds: int
+    launches: int
     seconds: float = Field(description="Wall time of the whole benchmark.")
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.errors import EngineError, UsageError
 from edgecv_cli.core.tensors import is_image
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
@@ -23,7 +25,8 @@ _PICTURES = 4
 class LatencyService:
     """Answers ``open``, ``block`` and ``memory``; times are raw nanoseconds of one inference.
 
-    Only the engine's inference is timed, on inputs that were made before.
+    Only the engine's inference is timed, on inputs that were made before; a block can begin with
+    some that are not timed.
     """
 
     def __init__(self) -> None:
@@ -42,6 +45,8 @@ class LatencyService:
         if method == "open":
             return self._open(payload)
         if method == "block":
+            for _ in range(payload.get("settling", 0)):
+                self._once()
             return {"ns": [self._once() for _ in range(payload["count"])]}
         if method == "memory":
             return {"peak_rss_bytes": max(self._loading_peak, peak_rss_bytes())}
@@ -49,6 +54,7 @@ class LatencyService:
 
     def _open(self, payload: dict[str, Any]) -> dict[str, Any]:
         spec, size = payload.get("spec"), payload.get("input_size")
+        stay_on(payload.get("affinity"))
         artifact = Artifact.open(Path(payload["model"]))
         started = time.perf_counter_ns()
         self._runner = open_runner(artifact, payload["engine"], payload.get("threads"))
@@ -77,6 +83,26 @@ class LatencyService:
         started = time.perf_counter_ns()
         self._runner.infer(feeds)
         return time.perf_counter_ns() - started
+
+
+def stay_on(cores: Sequence[int] | None) -> None:
+    """Keep this process, and the threads that it will start, on some logical cores.
+
+    Raises:
+        UsageError: one of them is not there for this process, or the system can't do it.
+    """
+    if cores is None:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise UsageError("this system can't keep a process on some cores", remedy="drop --affinity")
+    there = os.sched_getaffinity(0)
+    if not there.issuperset(cores):
+        missing = ", ".join(str(core) for core in sorted(set(cores) - there))
+        raise UsageError(
+            f"--affinity names a core that is not there for this process: {missing}",
+            remedy=f"choose from {', '.join(str(core) for core in sorted(there))}",
+        )
+    os.sched_setaffinity(0, cores)
 
 
 def _batch(feeds: dict[str, NDArray[Any]]) -> int | None:

@@ -36,25 +36,27 @@ def busy_warning() -> str | None:
 
 
 def _threads(lanes: Sequence[Lane]) -> list[str]:
-    cores = usable_cores()
-    asked = max((lane.row.threads or 0 for lane in lanes), default=0)
-    if asked <= cores:
-        return []
-    return [f"{asked} threads share {cores} usable cores: they wait for each other"]
+    shared = {(lane.row.threads or 0, lane.row.cores) for lane in lanes}
+    return [
+        f"{threads} threads share {cores} usable cores: they wait for each other"
+        for threads, cores in sorted(shared)
+        if threads > cores
+    ]
 
 
 def _row(lane: Lane, label: str) -> list[str]:
     if lane.failure or not lane.rounds:
         return []
     summary = summarise_ns([time for block in lane.rounds for time in block])
-    found = []
+    found = [f"{label}: {note}" for note in lane.notes]
     if lane.batch is not None and lane.batch > 1:
         found.append(
             f"{label}: one inference takes {lane.batch} images: times are of all of them, fps "
             "counts images"
         )
-    if not lane.steady:
-        found.append(f"{label}: times were not steady after {MAX_WARM_UP} blocks of warm-up")
+    if lane.unsteady:
+        of = f" in {lane.unsteady} of {len(lane.launches)} launches" if lane.unsteady > 1 else ""
+        found.append(f"{label}: times were not steady after {MAX_WARM_UP} blocks of warm-up{of}")
     if summary.spread > SPREAD_LIMIT:
         found.append(
             f"{label}: spread {summary.spread:.0%} of the median (limit {SPREAD_LIMIT:.0%}); "

@@ -8,34 +8,76 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK_SECONDS = 0.15
+BLOCK_SECONDS = 0.05
 MIN_ROUNDS = 5
 MAX_WARM_UP = 16
 STEADY_BLOCKS = 3
 STEADY_CHANGE = 0.02
 _MAX_BLOCK = 10_000
+_SETTLED_SECONDS = 0.1
+_ROUNDS_A_LAUNCH = 4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a benchmark may spend on each row.
+
+    Attributes:
+        seconds: of timed inference.
+        samples: how many timed inferences, instead of seconds.
+        rounds: how many rounds, instead of both.
+        launches: processes that it is timed in, one after the other.
+    """
+
+    seconds: float
+    samples: int | None = None
+    rounds: int | None = None
+    launches: int = 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds, and how many inferences each row's block has in a round."""
+    """How a budget is spent.
 
-    rounds: int
+    Attributes:
+        launches: rounds of each launch.
+        blocks: timed inferences of each row in a round.
+        settling: inferences of each row before them that are not timed.
+    """
+
+    launches: tuple[int, ...]
     blocks: tuple[int, ...]
+    settling: tuple[int, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of all launches."""
+        return sum(self.launches)
 
 
 def block_count(inference_ns: float, *, block_seconds: float = BLOCK_SECONDS) -> int:
     """Return how many inferences fill a block.
 
-    Long enough to outlast a scheduler slice, short enough that what disturbs the machine hits
-    one round and not the whole run.
+    Short, because only what happens to two rows within moments of each other is common to both:
+    a machine's neighbours come and go within a tenth of a second.
     """
     return min(_MAX_BLOCK, max(1, round(block_seconds * 1e9 / max(1.0, inference_ns))))
 
 
-def warm_up_block(seconds: float) -> float:
+def settling(inference_ns: float) -> int:
+    """Return how many inferences a block begins with that are not timed.
+
+    One, which finds the caches as the row before left them; a slow network fills them many times
+    over within one inference.
+    """
+    return int(inference_ns < _SETTLED_SECONDS * 1e9)
+
+
+def warm_up_block(budget: Budget) -> float:
     """Return how long a block of warm-up is: a short benchmark does not warm up for longer."""
-    return min(BLOCK_SECONDS, seconds / MIN_ROUNDS)
+    if budget.samples is not None or budget.rounds is not None:
+        return BLOCK_SECONDS
+    return min(BLOCK_SECONDS, budget.seconds / MIN_ROUNDS)
 
 
 def is_steady(block_medians: Sequence[float]) -> bool:
@@ -51,23 +93,38 @@ def is_steady(block_medians: Sequence[float]) -> bool:
     return max(running) <= min(running) * (1 + STEADY_CHANGE)
 
 
-def plan(inference_ns: Sequence[float], *, seconds: float, rounds: int | None = None) -> Plan:
-    """Share out the timed seconds of each row.
+def plan(inference_ns: Sequence[float], budget: Budget) -> Plan:
+    """Share out what may be spent on each row.
 
     As many rounds as the slowest row's block allows, and at least enough to pair; what a fast
     row has left by then makes its blocks longer.
 
     Args:
         inference_ns: one warm inference of each row.
-        seconds: timed inference of each row.
-        rounds: how many rounds, instead of what fills ``seconds``.
+        budget: seconds, samples or rounds of each row, and in how many launches; fewer launches
+            where a launch would have too few rounds to tell its own spread.
     """
-    if rounds is not None:
-        return Plan(rounds, tuple(block_count(one) for one in inference_ns))
-    slowest = max([BLOCK_SECONDS, *(one / 1e9 for one in inference_ns)])
-    many = max(MIN_ROUNDS, math.floor(seconds / slowest))
-    share = seconds / many
-    return Plan(many, tuple(block_count(one, block_seconds=share) for one in inference_ns))
+    rounds, blocks = _shared(inference_ns, budget)
+    launches = max(1, min(budget.launches, rounds // _ROUNDS_A_LAUNCH))
+    each, left = divmod(rounds, launches)
+    return Plan(
+        tuple(each + (number < left) for number in range(launches)),
+        blocks,
+        tuple(settling(one) for one in inference_ns),
+    )
+
+
+def _shared(inference_ns: Sequence[float], budget: Budget) -> tuple[int, tuple[int, ...]]:
+    if budget.rounds is not None:
+        return budget.rounds, tuple(block_count(one) for one in inference_ns)
+    slowest = max([BLOCK_SECONDS * 1e9, *inference_ns])
+    if budget.samples is not None:
+        rounds = max(MIN_ROUNDS, math.ceil(budget.samples / block_count(slowest)))
+        return rounds, (math.ceil(budget.samples / rounds),) * len(inference_ns)
+    # A hair more than what fits, or 0.3 s / 0.05 s would give 5 rounds for want of a last bit.
+    rounds = max(MIN_ROUNDS, math.floor(budget.seconds * 1e9 / slowest + 1e-6))
+    share = budget.seconds / rounds
+    return rounds, tuple(block_count(one, block_seconds=share) for one in inference_ns)
 
 
 def interleaved(rows: int, rounds: int, seed: int) -> list[list[int]]:

@@ -10,7 +10,6 @@ from pydantic import Field
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError
-from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Result
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import fingerprint, machine
@@ -45,6 +44,9 @@ class BenchmarkResult(Result):
     ratios: tuple[Ratio, ...] = Field(description="Every other row against the baseline.")
     warnings: tuple[str, ...]
     rounds: int
+    launches: int | None = Field(
+        default=None, description="Processes that each row was timed in, one after the other."
+    )
     images: int | None = Field(default=None, description="Labelled images behind each map.")
     gates: tuple[GateOutcome, ...] | None = Field(
         default=None, description="What became of each --fail-if on each row."
@@ -109,10 +111,15 @@ def _measured(
     specs = {path: _spec(path, config, required=dataset is not None) for path in config.models}
     rows = _rows(config, specs)
     if before is not None:
-        named = [(str(row.model), row.engine, row.threads or usable_cores()) for row in rows]
+        named = [(str(row.model), row.engine, row.threads or row.cores) for row in rows]
         require_partners(named, config.fail_if, before.runs)
     result = time_rows(
-        rows, duration_s=config.duration, context=context, baseline=config.baseline - 1
+        rows,
+        duration_s=config.duration,
+        samples=config.samples,
+        launches=config.launches,
+        context=context,
+        baseline=config.baseline - 1,
     )
     asked = Asked(rows, result.runs, config, specs, dataset, context)
     runs, noted = with_extras(asked, _EXTRAS)
@@ -122,6 +129,7 @@ def _measured(
         ratios=result.ratios,
         warnings=(*before_start, *_misfits(config.models), *result.warnings, *noted),
         rounds=result.rounds,
+        launches=result.launches,
         images=len(dataset.items) if dataset else None,
         gates=_gates(config, runs, before),
         compared_to=None if config.compare is None else str(config.compare),
@@ -154,6 +162,7 @@ def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> li
             threads=config.threads,
             spec=specs[path],
             input_size=config.input_size,
+            affinity=config.affinity,
         )
         for engine in config.engine
         for path in config.models

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from edgecv_cli.core.measurement import (
     bootstrap_interval,
-    bootstrap_ratio,
     distribution_ns,
-    paired_ratio,
+    outliers_ns,
     percentile,
     summarise_ns,
 )
@@ -62,35 +61,9 @@ def test_no_defined_resample_is_no_interval():
         bootstrap_interval(np.full(3, np.nan), point=0.5)
 
 
-def test_a_ratio_is_taken_within_pairs():
-    disturbed = np.array([1.0, 5.0, 1.0, 20.0, 3.0])
-
-    assert paired_ratio(list(2 * disturbed), list(disturbed)) == pytest.approx(2)
-    interval = bootstrap_ratio(list(2 * disturbed), list(disturbed), seed=0)
-    assert (interval.low, interval.high) == pytest.approx((2, 2))
-
-
-def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for seed in range(200):
-        a, b = 1.5 * rng.lognormal(0, 0.1, 25), rng.lognormal(0, 0.1, 25)
-        interval = bootstrap_ratio(a, b, seed=seed, resamples=400)
-        covered += interval.low <= 1.5 <= interval.high
-    assert 0.90 <= covered / 200 <= 0.99
-
-
-def test_the_interval_depends_on_the_seed_alone():
-    a, b = [1.0, 2.0, 3.0, 4.5, 2.5], [1.1, 1.9, 3.5, 4.0, 2.0]
-
-    assert bootstrap_ratio(a, b, seed=1) == bootstrap_ratio(a, b, seed=1)
-    assert bootstrap_ratio(a, b, seed=1).resamples == 2000
-
-
-@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([], [])])
-def test_ratios_need_pairs(a, b):
-    with pytest.raises(ValueError, match="pairs"):
-        paired_ratio(a, b)
+def test_far_outliers_are_counted():
+    assert outliers_ns([*range(100, 200), 10_000]) == 1
+    assert outliers_ns(range(100, 200)) == 0
 
 
 nanoseconds = st.lists(st.integers(1, 10**10), min_size=1, max_size=300)

@@ -98,8 +98,8 @@ def test_rows_are_reported_in_the_order_that_was_asked_for():
     assert slow.p50_ms == pytest.approx(20, rel=0.1)
     assert fast.fps == pytest.approx(1000 / fast.mean_ms)
     assert (fast.load_ms, fast.first_inference_ms, fast.peak_rss_bytes) == (50, 30, 1000)
-    assert fast.rounds == result.rounds == 13
-    assert fast.samples % 13 == 0
+    assert fast.rounds == result.rounds == 40
+    assert fast.samples % 40 == 0
     assert 0.9 * 2000 <= fast.samples * fast.mean_ms <= 1.1 * 2000
 
 
@@ -117,11 +117,67 @@ def test_a_run_of_several_images_says_so():
 
 def test_blocks_are_interleaved_one_child_at_a_time():
     world = World(a=20 * MS, b=20 * MS)
-    benchmark(rows("a", "b"), duration_s=4, context=Context(), start=world.start)
+    benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
 
-    measured = [name for name, method, _ in world.calls if method == "block"][-52:]
-    pairs = [tuple(measured[i : i + 2]) for i in range(0, 52, 2)]
+    measured = [name for name, method, _ in world.calls if method == "block"][-80:]
+    pairs = [tuple(measured[i : i + 2]) for i in range(0, 80, 2)]
     assert set(pairs) == {("a", "b"), ("b", "a")}
+
+
+def test_every_launch_has_processes_of_its_own():
+    world = World(a=20 * MS, b=10 * MS)
+
+    result = benchmark(
+        rows("a", "b"), duration_s=2, launches=4, context=Context(), start=world.start
+    )
+
+    opened = [name for name, method, _ in world.calls if method == "open"]
+    assert opened == ["a", "b"] * 4
+    assert [run.launches for run in result.runs] == [4, 4]
+    assert result.runs[0].rounds == 40
+    assert not world.open
+
+
+def test_a_row_that_fails_in_a_later_launch_is_not_started_again():
+    world = World(a=20 * MS, b=10 * MS)
+    world.failures["b", "memory"] = (-1, crash())
+    world.failures["b", "open"] = (-1, crash())
+    started = []
+
+    @contextmanager
+    def start(row):
+        started.append(row.model.stem)
+        if started.count("b") < 2:
+            world.failures.pop(("b", "open"), None)
+        else:
+            world.failures["b", "open"] = (-1, crash())
+        with world._child(row.model.stem) as stub:
+            yield stub
+
+    result = benchmark(rows("a", "b"), duration_s=2, launches=4, context=Context(), start=start)
+
+    assert started.count("a") == 4
+    assert started.count("b") == 2
+    assert result.runs[1].error is not None
+    assert result.runs[0].samples == 80
+
+
+def test_what_settles_a_block_is_asked_for_and_not_counted():
+    world = World(a=20 * MS, b=400 * MS)
+    result = benchmark(rows("a", "b"), duration_s=2, context=Context(), start=world.start)
+
+    asked = {name: payload for name, method, payload in world.calls if method == "block"}
+    assert (asked["a"]["settling"], asked["b"]["settling"]) == (1, 0)
+    assert result.runs[0].samples == result.runs[0].rounds * asked["a"]["count"]
+
+
+def test_samples_can_be_asked_for_instead_of_seconds():
+    world = World(a=20 * MS, b=10 * MS)
+    result = benchmark(
+        rows("a", "b"), duration_s=99, samples=64, context=Context(), start=world.start
+    )
+
+    assert [run.samples for run in result.runs] == [64, 64]
 
 
 def test_the_order_depends_on_the_seed_alone():
@@ -226,7 +282,7 @@ def test_what_makes_figures_uncertain_is_said():
 def test_a_machine_that_slows_down_is_said():
     world = World(a=20 * MS)
 
-    result = benchmark(rows("a"), duration_s=40, context=Context(), start=world.start)
+    result = benchmark(rows("a"), duration_s=20, context=Context(), start=world.start)
 
     assert any("times rose by" in warning for warning in result.warnings)
     short = benchmark(rows("a"), duration_s=2, context=Context(), start=World(a=20 * MS).start)
@@ -255,9 +311,9 @@ def test_a_speed_up_is_the_baselines_time_over_the_candidates():
 
     assert speed.ratio == pytest.approx(3, rel=0.01)
     assert speed.low <= speed.ratio <= speed.high
-    assert speed.rounds == 13
+    assert speed.rounds == 40
     assert speed.candidate.p50_ms == pytest.approx(10, rel=0.1)
-    assert speed.baseline.samples == 13 * 5
+    assert speed.baseline.samples == 40 * 2
 
 
 def test_a_speed_up_needs_both():
