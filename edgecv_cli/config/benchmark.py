@@ -53,6 +53,13 @@ class BenchmarkConfig(CommonConfig):
     affinity: Annotated[CoreList | None, Flag(metavar="CORES")] = Field(
         None, description="Logical cores to keep every model on, such as 0,2-3. Default: all."
     )
+    timeout: Annotated[float, Flag(metavar="S")] = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that a model may take to load and to answer once, before it is given "
+        "up as hung.",
+    )
     baseline: Annotated[int, Flag(metavar="N")] = Field(
         1, ge=1, description="The model that the ratios compare to, by its place."
     )

@@ -24,7 +24,6 @@ from edgecv_cli.measure.schedule import MAX_WARM_UP, STEADY_BLOCKS, block_count,
 T = TypeVar("T")
 
 _PROBE = 3  # inferences that tell how long a block has to be
-_OPEN_SECONDS = 300.0
 _BLOCK_SECONDS = 60.0  # a block that was planned to take a fraction of one
 
 
@@ -39,6 +38,7 @@ class BenchRow:
         spec: how the detector is fed; None scales pictures to 0..1.
         input_size: [height, width] for a model that leaves it open.
         affinity: the logical cores that its process may run on; None is all.
+        patience_s: seconds that it may take to load and to answer for the first time.
     """
 
     model: Path
@@ -47,6 +47,7 @@ class BenchRow:
     spec: DetectorSpec | None = None
     input_size: tuple[int, int] | None = None
     affinity: tuple[int, ...] | None = None
+    patience_s: float = 300.0
 
     @property
     def cores(self) -> int:
@@ -121,7 +122,7 @@ class Lane:
                 "input_size": list(row.input_size) if row.input_size else None,
                 "seed": seed,
             },
-            _OPEN_SECONDS,
+            row.patience_s,
         )
         if answer is not None:
             self.launches.append([])

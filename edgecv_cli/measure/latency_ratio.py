@@ -1,15 +1,15 @@
 """How much faster one row is than another, and what that is known to.
 
-Rounds are paired, because two blocks within moments of each other meet the same machine. But
-times also differ from one process to the next, by where its memory came to lie: an interval over
-the rounds of one process alone leaves 1 out when a network is compared with itself. So rows are
-timed in several launches, and the interval has both parts: of the rounds within a launch, and of
-what launches differ by beyond that (random effects, as in a meta-analysis: DerSimonian and Laird
-1986; degrees of freedom by Satterthwaite 1946).
+Rounds are paired, because two blocks within moments of each other meet the same machine. Of all
+ratios the fastest and the slowest quarter are left out of the mean (an interquartile mean; its
+standard error by Yuen 1974): on a machine with neighbours a third of the rounds can be off by a
+fifth, and they must not decide.
 
-Within a launch the fastest and the slowest quarter of the ratios are left out of the mean (an
-interquartile mean; its standard error by Yuen 1974), so that a hiccup in one block counts for
-nothing.
+Times also differ from one process to the next, by where its memory came to lie: an interval over
+the rounds of one process alone leaves 1 out when a network is compared with itself. So rows are
+timed in several launches, and the interval has both parts: of rounds, and of what the launches'
+means differ by beyond that (random effects, as in a meta-analysis: DerSimonian and Laird 1986;
+degrees of freedom by Satterthwaite 1946).
 """
 
 from __future__ import annotations
@@ -35,13 +35,6 @@ class RatioEstimate:
     high: float
 
 
-@dataclass(frozen=True)
-class _Mean:
-    value: float
-    variance: float
-    freedom: float
-
-
 def ratio_over_launches(
     a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]
 ) -> RatioEstimate:
@@ -53,14 +46,17 @@ def ratio_over_launches(
     Raises:
         ValueError: launches or rounds do not pair, there is none, or a time is not positive.
     """
-    launches = [_trimmed(_logs(one, other)) for one, other in zip(a, b, strict=True)]
+    launches = [_logs(one, other) for one, other in zip(a, b, strict=True)]
     if not launches:
         raise ValueError("no rounds to take a ratio of")
-    mean = _combined(launches)
-    half = _quantile(mean.freedom) * math.sqrt(mean.variance)
-    return RatioEstimate(
-        math.exp(mean.value), math.exp(mean.value - half), math.exp(mean.value + half)
-    )
+    values = np.concatenate(launches)
+    ordered, cut = np.sort(values), int(_TRIMMED * len(values))
+    kept = ordered[cut : len(values) - cut]
+    mean = float(kept.mean())
+    # A trimmed mean moves with its values as the mean of these does.
+    pulls = [np.clip(one, kept[0], kept[-1]) for one in launches]
+    half = _half_width(pulls, len(kept)) if len(kept) > 1 else 0.0
+    return RatioEstimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
 def _logs(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
@@ -71,32 +67,25 @@ def _logs(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
     return np.log(np.asarray(a, np.float64)) - np.log(np.asarray(b, np.float64))
 
 
-def _trimmed(values: NDArray[np.float64]) -> _Mean:
-    """Return the interquartile mean and its variance."""
-    ordered, cut = np.sort(values), int(_TRIMMED * len(values))
-    kept = ordered[cut : len(values) - cut]
-    if len(kept) < 2:
-        return _Mean(float(kept.mean()), 0.0, 0.0)
-    winsorised = np.clip(ordered, kept[0], kept[-1])
-    squares = float(((winsorised - winsorised.mean()) ** 2).sum())
-    return _Mean(float(kept.mean()), squares / (len(kept) * (len(kept) - 1)), len(kept) - 1)
+def _half_width(launches: Sequence[NDArray[np.float64]], kept: int) -> float:
+    """Return half of the 95 % interval of a trimmed mean.
 
-
-def _combined(launches: Sequence[_Mean]) -> _Mean:
-    """Return the mean over launches, with the variance within and between them."""
-    count = len(launches)
-    value = math.fsum(one.value for one in launches) / count
-    within = math.fsum(one.variance for one in launches) / count**2
-    within_freedom = math.fsum(one.freedom for one in launches)
-    if count == 1:
-        return _Mean(value, within, within_freedom)
-    spread = math.fsum((one.value - value) ** 2 for one in launches) / (count - 1)
-    between = max(0.0, spread / count - within)
+    Args:
+        launches: the values, those left out moved to the nearest that was kept.
+        kept: how many were.
+    """
+    values, count = np.concatenate(launches), len(launches)
+    squares = float(((values - values.mean()) ** 2).sum())
+    within = squares / (kept * (kept - 1))
+    between = 0.0
+    if count > 1:
+        means = np.asarray([one.mean() for one in launches]) * len(values) / kept
+        between = max(0.0, float(means.var(ddof=1)) / count - within)
     total = within + between
     if total == 0:
-        return _Mean(value, 0.0, 1.0)
-    parts = between**2 / (count - 1) + (within**2 / within_freedom if within_freedom else 0)
-    return _Mean(value, total, total**2 / parts)
+        return 0.0
+    parts = within**2 / (kept - 1) + (between**2 / (count - 1) if between else 0.0)
+    return _quantile(total**2 / parts) * math.sqrt(total)
 
 
 def _quantile(freedom: float) -> float:

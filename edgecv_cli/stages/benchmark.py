@@ -163,6 +163,7 @@ def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> li
             spec=specs[path],
             input_size=config.input_size,
             affinity=config.affinity,
+            patience_s=config.timeout,
         )
         for engine in config.engine
         for path in config.models

@@ -38,7 +38,9 @@ def test_a_hiccup_in_one_round_counts_for_nothing():
 
 
 @pytest.mark.parametrize("launches", [1, 3, 5, 9])
-@pytest.mark.parametrize(("within", "between"), [(0.1, 0.0), (0.1, 0.007), (0.03, 0.01), (0, 0.01)])
+@pytest.mark.parametrize(
+    ("within", "between"), [(0.1, 0.0), (0.1, 0.007), (0.03, 0.01), (0.01, 0.01)]
+)
 def test_intervals_hold_the_ratio_about_as_often_as_they_say(launches, within, between):
     if launches == 1:
         between = 0  # what processes differ by can't be seen in one
@@ -48,7 +50,7 @@ def test_intervals_hold_the_ratio_about_as_often_as_they_say(launches, within, b
         a, b = world(seed, launches=launches, rounds=12, within=within, between=between, ratio=1.3)
         found = ratio_over_launches(a, b)
         held += found.low <= 1.3 <= found.high
-    assert 0.90 <= held / 200 <= 1.0
+    assert 0.88 <= held / 200 <= 0.995
 
 
 def test_one_process_alone_would_claim_too_much():
@@ -75,22 +77,59 @@ def test_a_ratio_is_turned_by_turning_its_sides(times, scale):
     assert found.low <= found.ratio <= found.high
 
 
-def test_two_launches_are_as_wide_as_students_t_makes_them():
-    """Without any spread within launches what is left is t on the launches alone."""
-    values = [0.10, 0.14]
-    found = ratio_over_launches([[math.exp(one)] * 4 for one in values], [[1.0] * 4] * 2)
+def test_a_third_of_disturbed_rounds_does_not_decide():
+    rng = np.random.default_rng(0)
+    ratios, widths = [], []
+    for _ in range(100):
+        disturbed = rng.random((5, 20)) < 0.3
+        noise = np.where(disturbed, rng.normal(0, 0.2, (5, 20)), rng.normal(0, 0.02, (5, 20)))
+        found = ratio_over_launches(np.exp(noise).tolist(), np.ones((5, 20)).tolist())
+        ratios.append(found.ratio)
+        widths.append(found.high - found.low)
+    assert np.std(ratios) < 0.005  # the mean of all would have 0.011
+    assert np.median(widths) < 0.02
 
-    half = 12.706 * statistics.stdev(values) / math.sqrt(2)
-    assert math.log(found.high / found.ratio) == pytest.approx(half, rel=1e-4)
+
+def reference(launches):
+    """Mean and half width for launches without trimming, of at most 3 rounds, term by term."""
+    values = [value for launch in launches for value in launch]
+    mean = sum(values) / len(values)
+    within = sum((value - mean) ** 2 for value in values) / (len(values) * (len(values) - 1))
+    means = [sum(launch) / len(launch) for launch in launches]
+    middle = sum(means) / len(means)
+    spread = sum((one - middle) ** 2 for one in means) / (len(means) - 1) / len(means)
+    between = max(0.0, spread - within)
+    freedom = (within + between) ** 2 / (
+        within**2 / (len(values) - 1) + between**2 / (len(means) - 1)
+    )
+    return mean, within + between, freedom
 
 
-@pytest.mark.parametrize(("launches", "t"), [(3, 4.3027), (4, 3.1824), (6, 2.5706), (31, 2.0423)])
-def test_more_launches_bring_the_quantile_down(launches, t):
-    values = [0.01 * (index % 3) for index in range(launches)]
-    found = ratio_over_launches([[math.exp(one)] * 4 for one in values], [[1.0] * 4] * launches)
+def test_both_parts_of_the_variance_are_counted():
+    launches = [[0.10], [0.14], [0.30]]
+    found = ratio_over_launches([[math.exp(one) for one in launch] for launch in launches],
+                                [[1.0]] * 3)  # fmt: skip
+    mean, variance, freedom = reference(launches)
 
-    half = t * statistics.stdev(values) / math.sqrt(launches)
-    assert math.log(found.high / found.ratio) == pytest.approx(half, rel=2e-3)
+    assert math.log(found.ratio) == pytest.approx(mean)
+    assert freedom == pytest.approx(2)
+    assert math.log(found.high / found.ratio) == pytest.approx(
+        4.3027 * math.sqrt(variance), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(("rounds", "t"), [(3, 4.3027), (6, 3.1824), (10, 2.5706), (60, 2.0452)])
+def test_more_rounds_bring_the_quantile_down(rounds, t):
+    """One launch: Student's t with one less than what trimming keeps."""
+    values = [0.01 * (index % 3) for index in range(rounds)]
+    found = ratio_over_launches([[math.exp(one) for one in values]], [[1.0] * rounds])
+
+    ordered, cut = sorted(values), rounds // 4
+    kept = ordered[cut : rounds - cut]
+    clipped = [min(max(value, kept[0]), kept[-1]) for value in values]
+    squares = sum((value - statistics.fmean(clipped)) ** 2 for value in clipped)
+    half = t * math.sqrt(squares / (len(kept) * (len(kept) - 1)))
+    assert math.log(found.high / found.ratio) == pytest.approx(half, rel=3e-3)
 
 
 @pytest.mark.parametrize(
