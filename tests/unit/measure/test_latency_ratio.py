@@ -50,7 +50,7 @@ def test_intervals_hold_the_ratio_about_as_often_as_they_say(launches, within, b
         a, b = world(seed, launches=launches, rounds=12, within=within, between=between, ratio=1.3)
         found = ratio_over_launches(a, b)
         held += found.low <= 1.3 <= found.high
-    assert 0.88 <= held / 200 <= 0.995
+    assert 0.86 <= held / 200 <= 0.995
 
 
 def test_one_process_alone_would_claim_too_much():
