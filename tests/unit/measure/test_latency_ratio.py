@@ -37,7 +37,7 @@ def test_a_hiccup_in_one_round_counts_for_nothing():
     assert (found.ratio, found.low, found.high) == pytest.approx((2, 2, 2))
 
 
-@pytest.mark.parametrize("launches", [1, 3, 5, 9])
+@pytest.mark.parametrize("launches", [1, 5, 9])
 @pytest.mark.parametrize(
     ("within", "between"), [(0.1, 0.0), (0.1, 0.007), (0.03, 0.01), (0.01, 0.01)]
 )
