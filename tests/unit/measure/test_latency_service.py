@@ -72,3 +72,29 @@ def test_what_the_engine_refuses_stays_in_words(model, tmp_path):
     broken.write_bytes(b"not a model")
     with pytest.raises(EngineError, match=r"can't load"):
         LatencyService().call("open", opening(broken))
+
+
+def test_a_block_can_begin_with_inferences_that_are_not_timed(model):
+    service = LatencyService()
+    service.call("open", opening(model))
+
+    assert len(service.call("block", {"count": 2, "settling": 3})["ns"]) == 2
+
+
+def test_the_process_is_kept_on_the_cores_that_were_named(model, monkeypatch):
+    kept = []
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr("os.sched_setaffinity", lambda pid, cores: kept.append(list(cores)))
+
+    LatencyService().call("open", opening(model, affinity=[0, 2]))
+    LatencyService().call("open", opening(model))
+
+    assert kept == [[0, 2]]
+
+
+def test_a_core_that_is_not_there_is_named(model, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
+
+    with pytest.raises(UsageError, match=r"--affinity names a core .*: 7") as caught:
+        LatencyService().call("open", opening(model, affinity=[0, 7]))
+    assert caught.value.remedy == "choose from 0, 1"
