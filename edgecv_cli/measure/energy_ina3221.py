@@ -93,7 +93,7 @@ class Ina3221Meter(EnergyMeter):
             return
         self._last, self._joules, self._lost = None, 0.0, None
         self._ended.clear()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread = threading.Thread(target=self._sample, name="energy", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
