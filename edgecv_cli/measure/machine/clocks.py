@@ -6,16 +6,17 @@ Sources: Linux ``Documentation/admin-guide/pm/cpufreq.rst`` (frequencies in kHz)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from edgecv_cli.measure.machine.conditions import Seen
-from edgecv_cli.measure.machine.files import number, numbers, spread, text
+from edgecv_cli.measure.machine.files import number, numbers, spread, text, word
 
 FALL_LIMIT = 0.10
 _FEWEST_LOOKS = 6
-_MOST_CORES = 8  # that are looked at between blocks
+_MOST_CLOCKS = 16  # that are looked at between blocks
 _FOLLOWS_LOAD = frozenset({"powersave", "ondemand", "conservative", "schedutil"})
 _FIX = "`sudo cpupower frequency-set -g performance`"
 
@@ -30,7 +31,7 @@ class Clocks:
 
     def __init__(self, root: Path, cores: Sequence[int]) -> None:
         self._cores = [f"{root}/sys/devices/system/cpu/cpu{core}" for core in cores]
-        self._looked_at: list[str] = []
+        self._clocks: list[str] = []
         self._governed: list[str] = []
         self._governors: tuple[str, ...] = ()
         self._changed_to: tuple[str, ...] | None = None
@@ -39,10 +40,11 @@ class Clocks:
 
     def begin(self) -> None:
         """Note governors and throttling events as they are, and the first frequency."""
-        scaled = [core for core in self._cores if text(f"{core}/cpufreq/scaling_governor")]
-        clocked = [core for core in self._cores if number(_clock(core)) is not None]
-        self._looked_at = spread(clocked, _MOST_CORES)
-        self._governed = spread(scaled, _MOST_CORES)
+        # Cores of one cluster share a policy, which is what is read.
+        policies = list(dict.fromkeys(os.path.realpath(f"{core}/cpufreq") for core in self._cores))
+        clocked = [policy for policy in policies if number(_clock(policy)) is not None]
+        self._clocks = spread(clocked, _MOST_CLOCKS)
+        self._governed = [policy for policy in policies if word(_governor(policy))]
         self._governors = self._read_governors()
         self._changed_to = None
         self._throttled = self._read_throttled()
@@ -50,17 +52,17 @@ class Clocks:
         self.sample()
 
     def sample(self) -> None:
-        """Read the highest clock of the cores, which is that of one that works, and governors."""
-        clocks = numbers(map(_clock, self._looked_at))
+        """Read the highest clock of the cores, which is that of one that works."""
+        clocks = numbers(map(_clock, self._clocks))
         if clocks:
             self._khz.append(max(clocks))
-        governors = self._read_governors()
-        if governors != self._governors and governors:
-            self._changed_to = governors
+        if self._governed and word(_governor(self._governed[0])) not in self._governors:
+            self._look_at_governors()
 
     def end(self) -> Seen:
         """Say what governors, clocks and counters did."""
         self.sample()
+        self._look_at_governors()
         first, last = self._thirds()
         events = self._events()
         warnings = [self._governor_line(), self._fall_line(first, last), _throttle_line(events)]
@@ -74,8 +76,13 @@ class Clocks:
             tuple(filter(None, warnings)),
         )
 
+    def _look_at_governors(self) -> None:
+        now = self._read_governors()
+        if now and now != self._governors:
+            self._changed_to = now
+
     def _read_governors(self) -> tuple[str, ...]:
-        names = {text(f"{core}/cpufreq/scaling_governor") for core in self._governed}
+        names = {word(_governor(policy)) for policy in self._governed}
         return tuple(sorted(names - {""}))
 
     def _read_throttled(self) -> dict[str, int]:
@@ -115,16 +122,14 @@ class Clocks:
 
     def _could_be_steady(self) -> bool:
         return any(
-            "performance" in text(f"{core}/cpufreq/scaling_available_governors").split()
-            for core in self._governed
+            "performance" in text(f"{policy}/scaling_available_governors").split()
+            for policy in self._governed
         )
 
     def _fall_line(self, first: float | None, last: float | None) -> str | None:
         if first is None or last is None or len(self._khz) < _FEWEST_LOOKS:
             return None
-        most = max(
-            numbers(f"{core}/cpufreq/cpuinfo_max_freq" for core in self._looked_at), default=first
-        )
+        most = max(numbers(f"{policy}/cpuinfo_max_freq" for policy in self._clocks), default=first)
         if last > (1 - FALL_LIMIT) * first or last > (1 - FALL_LIMIT) * most:
             return None
         return (
@@ -135,8 +140,12 @@ class Clocks:
         )
 
 
-def _clock(core: str) -> str:
-    return f"{core}/cpufreq/scaling_cur_freq"
+def _clock(policy: str) -> str:
+    return f"{policy}/scaling_cur_freq"
+
+
+def _governor(policy: str) -> str:
+    return f"{policy}/scaling_governor"
 
 
 def _throttle_line(events: int | None) -> str | None:

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 _MOST_BYTES = 1 << 20
+_PAGE = 4096
 _DIGITS = re.compile(r"(\d+)")
 
 
 def text(path: str | Path) -> str:
     """Return a file's first MiB without the white space around it; empty if it can't be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return b"".join(_pieces(descriptor)).decode(errors="replace").strip()
-    except OSError:
-        return ""  # a sensor that sleeps, or is gone since
-    finally:
-        os.close(descriptor)
+    return _read(path, _MOST_BYTES)
+
+
+def word(path: str | Path) -> str:
+    """Return what an attribute of ``/sys`` holds: no more than a page, given in one piece."""
+    return _read(path, 0)
 
 
 def number(path: str | Path) -> int | None:
     """Return the whole number that a file holds, or None."""
-    return whole(text(path))
+    return whole(word(path))
 
 
 def whole(word: str) -> int | None:
-    """Return a word as a whole number, or None if it is none."""
-    return int(word) if word.lstrip("-").isdecimal() and len(word) < 20 else None
+    """Return a word as a whole number, or None if it is none, or longer than 64 bits make it."""
+    return int(word) if len(word) <= 20 and word.removeprefix("-").isdecimal() else None
 
 
 def numbers(paths: Iterable[str]) -> list[int]:
@@ -67,8 +64,18 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     ]
 
 
-def _pieces(descriptor: int) -> Iterator[bytes]:
-    left = _MOST_BYTES
-    while left > 0 and (piece := os.read(descriptor, min(left, 1 << 16))):
-        left -= len(piece)
-        yield piece
+def _read(path: str | Path, most: int) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        read = piece = os.read(descriptor, _PAGE)
+        while piece and len(read) < most:  # /proc gives a page at a time
+            piece = os.read(descriptor, _PAGE)
+            read += piece
+    except OSError:
+        return ""  # a sensor that sleeps, or is gone since
+    finally:
+        os.close(descriptor)
+    return read.decode(errors="replace").strip()

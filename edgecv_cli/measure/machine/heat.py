@@ -14,7 +14,8 @@ from edgecv_cli.measure.machine.files import matching, number, text
 _OF_A_PROCESSOR = ("cpu", "pkg", "soc", "core", "tj", "gpu")
 _SENSORS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal"})
 _SLOWS = frozenset({"passive", "hot", "critical"})
-_MOST_ZONES = 16
+_MOST_ZONES = 8
+_MOST_COOLERS = 4
 _TRIPS = 16
 _PLAUSIBLE = range(-40_000, 150_000)  # what is outside is an unconnected or a sleeping sensor
 
@@ -38,7 +39,7 @@ class Heat:
             f"{device}/cur_state"
             for device in matching(self._thermal, "cooling_device*")
             if "cpufreq" in (kind := text(device / "type")) or kind == "Processor"
-        ][:_MOST_ZONES]
+        ][:_MOST_COOLERS]
         self._hottest, self._peaks, self._looks, self._capped = [], {}, 0, 0
         self.sample()
 

@@ -143,6 +143,17 @@ def test_a_counter_that_stands_still_is_a_measured_zero(kernel):
     assert seen.warnings == ()
 
 
+def test_cores_of_one_cluster_share_what_is_read(kernel):
+    policy = kernel.root / "sys/devices/system/cpu/cpufreq/policy0"
+    kernel.show({f"{policy.relative_to(kernel.root)}/scaling_cur_freq": 1_500_000})
+    for core in range(2):
+        folder = kernel.root / f"sys/devices/system/cpu/cpu{core}"
+        folder.mkdir(parents=True)
+        (folder / "cpufreq").symlink_to(policy)
+
+    assert watched(kernel).figures["frequency_first_mhz"] == 1500
+
+
 def test_cores_that_are_not_used_do_not_count(kernel):
     kernel.cores(4, scaling_cur_freq=1_000_000)
     kernel.show({"sys/devices/system/cpu/cpu3/cpufreq/scaling_cur_freq": 5_000_000})
