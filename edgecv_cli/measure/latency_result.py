@@ -6,6 +6,8 @@ from pydantic import Field
 
 from edgecv_cli.core.measurement import Distribution, LatencySummary
 from edgecv_cli.core.result import Interval, Part
+from edgecv_cli.measure.energy import EnergyUse
+from edgecv_cli.measure.machine.conditions import Conditions
 
 
 class BenchRun(Part):
@@ -62,6 +64,7 @@ class BenchRun(Part):
     map: float | None = Field(default=None, description="COCO mAP, measured with this engine.")
     map_low: float | None = Field(default=None, description="Lower end of its bootstrap interval.")
     map_high: float | None = Field(default=None, description="Upper end of its bootstrap interval.")
+    energy: EnergyUse | None = None
     error: str | None = Field(default=None, description="Why there are no figures.")
 
 
@@ -86,6 +89,7 @@ class LatencyResult(Part):
     warnings: tuple[str, ...]
     rounds: int
     launches: int
+    conditions: Conditions | None = None
     seconds: float = Field(description="Wall time of the whole benchmark.")
 
 

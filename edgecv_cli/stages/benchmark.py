@@ -18,6 +18,7 @@ from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
 from edgecv_cli.measure.latency_warnings import busy_warning
+from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.runtime.opening import find_engine
 from edgecv_cli.stages.benchmarking.accuracy import accuracy
@@ -47,6 +48,7 @@ class BenchmarkResult(Result):
     launches: int | None = Field(
         default=None, description="Processes that each row was timed in, one after the other."
     )
+    conditions: Conditions | None = None
     images: int | None = Field(default=None, description="Labelled images behind each map.")
     gates: tuple[GateOutcome, ...] | None = Field(
         default=None, description="What became of each --fail-if on each row."
@@ -130,6 +132,7 @@ def _measured(
         warnings=(*before_start, *_misfits(config.models), *result.warnings, *noted),
         rounds=result.rounds,
         launches=result.launches,
+        conditions=result.conditions,
         images=len(dataset.items) if dataset else None,
         gates=_gates(config, runs, before),
         compared_to=None if config.compare is None else str(config.compare),

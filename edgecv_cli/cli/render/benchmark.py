@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgecv_cli.cli.render.conditions import condition_lines, energy_lines
 from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
             f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
             f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % bootstrap over paired rounds)"
         )
+    yield from energy_lines(result)
     for gate in result.gates or ():
         yield line(gate.text, "" if gate.met and gate.shown else "yellow" if gate.met else "red")
     for text in result.warnings:
         yield warning(text)
     yield line(_how(result), "dim")
+    yield from condition_lines(result)
     yield from measured_on(result.machine)
 
 

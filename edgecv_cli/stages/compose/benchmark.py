@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.report.blocks import Block, Callout, Document, Heading, Paragraph, Table
+from edgecv_cli.stages.compose.conditions import condition_blocks, energy_blocks
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
 from edgecv_cli.stages.compose.writing import fixed, megabytes, plural
@@ -54,12 +55,14 @@ def compose_benchmark(result: BenchmarkResult) -> list[Block]:
     how = f"{plural(result.rounds, 'interleaved round')}, each artifact in a process of its own."
     mapped = f" mAP by pycocotools on {plural(result.images, 'image')}." if result.images else ""
     blocks.append(Paragraph(f"{how}{mapped}", muted=True))
+    blocks += condition_blocks(result)
     ratios = [
         f"{Path(r.b).name} is {r.ratio:.2f} x as fast as {Path(r.a).name} "
         f"(95 % interval {r.low:.2f} to {r.high:.2f})."
         for r in result.ratios
     ]
     blocks += [Paragraph(text) for text in ratios]
+    blocks += energy_blocks(result)
     timed = [Timed(_name(run), run.p50_ms, run.p95_ms, run.distribution) for run in result.runs]
     drawn = latency_blocks(timed, how)
     return blocks + ([Heading("Latency", 3), *drawn] if drawn else [])
