@@ -67,6 +67,14 @@ class BenchmarkConfig(CommonConfig):
         None, description="Input size of models that leave it open."
     )
 
+    devices: Annotated[FilePath | None, Flag(metavar="FLEET.yaml", panel="Fleet")] = Field(
+        None,
+        description="Measure on the devices that this file lists, each by itself, not here.",
+    )
+    label: Annotated[tuple[str, ...], Flag(metavar="NAME", panel="Fleet")] = Field(
+        (), description="Take only devices with this label; may be repeated, then with all of them."
+    )
+
     fail_if: Annotated[tuple[Condition, ...], Flag(metavar="EXPR", panel="Gates")] = Field(
         (),
         description="Exit with 3 if this holds for a row: 'p95_ms > 30', 'map < 0.30', or against "
@@ -125,6 +133,24 @@ class BenchmarkConfig(CommonConfig):
             raise UsageError(
                 f"--baseline {self.baseline} names no model: there are {len(self.models)}",
                 remedy=f"give a number from 1 to {len(self.models)}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_can_do_it(self) -> Self:
+        if self.label and self.devices is None:
+            raise UsageError(
+                "--label picks devices, and there are none", remedy="add --devices FLEET.yaml"
+            )
+        if self.devices is not None and self.data is not None:
+            raise UsageError(
+                "labelled images are not sent to devices: --data and --devices don't go together",
+                remedy="measure mAP here (edgecv evaluate MODEL --data DIR), times with --devices",
+            )
+        if self.devices is not None and self.compare is not None:
+            raise UsageError(
+                "--compare is against rows of one machine, and --devices measures on several",
+                remedy="use bounds, such as --fail-if 'p95_ms > 30', or compare on each device",
             )
         return self
 

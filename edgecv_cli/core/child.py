@@ -224,11 +224,16 @@ class Child:
         ]
 
     def _environment(self) -> dict[str, str]:
-        env = {**os.environ, **self._env}
-        if _PACKAGE_ROOT.name not in ("site-packages", "dist-packages"):
-            paths = [str(_PACKAGE_ROOT), env.get("PYTHONPATH", "")]
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        return env
+        return own_environment(self._env)
+
+
+def own_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment, in which this package can be imported, with ``extra``."""
+    env = {**os.environ, **extra}
+    if _PACKAGE_ROOT.name not in ("site-packages", "dist-packages"):
+        paths = [str(_PACKAGE_ROOT), env.get("PYTHONPATH", "")]
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return env
 
 
 def _error_class(kind: str) -> type[EdgeCVError]:

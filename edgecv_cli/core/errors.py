@@ -13,6 +13,7 @@
     ├── EngineError                      an engine that could not load or run a model
     ├── MissingDependencyError           a package or library that is not installed
     ├── ChildFailureError                a child process that crashed, hung or failed
+    ├── DeviceError                      a device that can't be reached, or gave no answer
     ├── GateNotMetError         exit 3   measured, and worse than what was asked for
     └── InterruptedByUser       exit 130 Ctrl-C
 
@@ -123,6 +124,12 @@ class ChildFailureError(EdgeCVError):
         self.reason = reason
         self.signal = signal
         self.stderr_tail = stderr_tail
+
+
+class DeviceError(EdgeCVError):
+    """Another device that can't be reached, died, hangs, or answers with something else."""
+
+    kind = "device"
 
 
 class GateNotMetError(EdgeCVError):

@@ -29,22 +29,29 @@ class GroupProcess:
     """A process that leads its own session, so that a terminal's Ctrl-C passes it by.
 
     Standard input is empty; what it writes to standard output and standard error goes to
-    :attr:`tail` and never to this process's own.
+    :attr:`tail` and never to this process's own. One that ``talks`` has its standard input and
+    output at :attr:`pipes`, and only standard error goes to the tail.
 
     Args:
         argv: program and arguments.
         env: the whole environment.
         descriptors: file descriptors that the program inherits.
+        talks: whether it is spoken with over its standard input and output.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], descriptors: Sequence[int]
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        descriptors: Sequence[int] = (),
+        talks: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if talks else subprocess.STDOUT,
             env=env,
             pass_fds=descriptors,
             start_new_session=True,
@@ -57,6 +64,24 @@ class GroupProcess:
     def pid(self) -> int:
         """Process id, and id of its group."""
         return self._process.pid
+
+    @property
+    def pipes(self) -> tuple[int, int]:
+        """Descriptors to read its standard output from, and to write its standard input to.
+
+        Raises:
+            RuntimeError: it does not talk.
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("this process does not talk")
+        return self._process.stdout.fileno(), self._process.stdin.fileno()
+
+    def hang_up(self) -> None:
+        """Close the pipes: the process reads the end."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
 
     @property
     def tail(self) -> str:
@@ -91,7 +116,7 @@ class GroupProcess:
             time.sleep(_POLL_SECONDS)
 
     def _drain(self) -> None:
-        pipe = self._process.stdout
+        pipe = self._process.stderr or self._process.stdout
         if pipe is None:
             return
         with pipe:

@@ -47,6 +47,22 @@ def load_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def external_files(path: Path) -> tuple[str, ...]:
+    """Return the names of the files that hold a model's weights beside it, as the model has them.
+
+    Raises:
+        ModelError: the file can't be read, or one of them is missing, a link, or outside of the
+            model's folder.
+    """
+    found: dict[str, None] = {}
+    for tensor in tensors(_parse(path).graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            _check_location(tensor, path)
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            found[Path(entries["location"]).as_posix()] = None
+    return tuple(found)
+
+
 def _check_numbers(model: onnx.ModelProto, path: Path) -> None:
     """Refuse weights that are not numbers: nothing would be found, and nothing would say why.
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError
+from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError, UsageError
 from edgecv_cli.core.result import Result
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import fingerprint, machine
@@ -66,6 +66,11 @@ def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:
         EdgeCVError: a model, the data, an engine or the baseline can't be used, nothing could be
             timed, or a file can't be written.
     """
+    if config.devices is not None:
+        raise UsageError(
+            "this measures on one machine, and `devices` names several",
+            remedy="leave it out, or run edgecv benchmark --devices by itself",
+        )
     with benchmark_files(config) as files:
         before = _baseline(config)
         result = _measured(config, before, context)

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def execute(config: BenchmarkConfig, session: Session) -> None:
-    """Time the models and show them in one table."""
+    """Time the models, here or on a fleet's devices, and show them in one table."""
+    if config.devices is not None:
+        from edgecv_cli.cli.render.fleet import render as render_fleet
+        from edgecv_cli.pipeline.fleet.benchmark import benchmark_fleet
+
+        session.run(benchmark_fleet, config, render_fleet)
+        return
     from edgecv_cli.cli.render.benchmark import render
     from edgecv_cli.stages.benchmark import benchmark
 
@@ -32,5 +38,6 @@ COMMAND = Command(
         "edgecv benchmark yolox.onnx int8.onnx --data coco/ --duration 10 --threads 1 --json",
         "edgecv benchmark int8.onnx --compare baseline.json --fail-if 'p95_ms > +5%' --md out.md",
         "edgecv benchmark int8.onnx --data coco/ --fail-if 'map < 0.30' --fail-if 'p95_ms > 30'",
+        "edgecv benchmark yolox.onnx int8.onnx --devices fleet.yaml --label jetson",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgecv_cli.config.fail_if import METRICS
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.report import markdown
+from edgecv_cli.report.blocks import Document
 from edgecv_cli.report.junit import Case, junit
 from edgecv_cli.stages.compose.benchmark import benchmark_document
 from edgecv_cli.stages.compose.publishing import Draft, reporting
@@ -32,13 +33,19 @@ class BenchmarkFiles:
 
     def write(self, result: BenchmarkResult) -> None:
         """Write what was asked for."""
+        self.fill(
+            lambda: benchmark_document(result), benchmark_csv(result), benchmark_junit(result)
+        )
+
+    def fill(self, document: Callable[[], Document], rows: str, cases: str) -> None:
+        """Write what was asked for: a document as HTML and Markdown, CSV, and JUnit XML."""
         drafts = self._drafts
         if drafts["report"].wanted or drafts["md"].wanted:
-            document = benchmark_document(result)
-            drafts["report"].write(document)
-            drafts["md"].write_text(markdown.render(document))
-        drafts["csv"].write_text(benchmark_csv(result))
-        drafts["junit"].write_text(benchmark_junit(result))
+            made = document()
+            drafts["report"].write(made)
+            drafts["md"].write_text(markdown.render(made))
+        drafts["csv"].write_text(rows)
+        drafts["junit"].write_text(cases)
 
 
 @contextmanager
@@ -57,7 +64,8 @@ def benchmark_files(config: BenchmarkConfig) -> Iterator[BenchmarkFiles]:
             raise UsageError(
                 f"--{other} and --{name} both name {path}", remedy="name two different files"
             )
-    inputs = [*config.models, *filter(None, (config.data, config.compare, config.spec))]
+    read = (config.data, config.compare, config.spec, config.devices)
+    inputs = [*config.models, *filter(None, read)]
     with ExitStack() as stack:
         yield BenchmarkFiles(
             {
@@ -85,6 +93,11 @@ def benchmark_csv(result: BenchmarkResult) -> str:
 
 def benchmark_junit(result: BenchmarkResult) -> str:
     """Return rows and conditions as JUnit XML."""
+    return junit("edgecv benchmark", benchmark_cases(result), seconds=result.seconds)
+
+
+def benchmark_cases(result: BenchmarkResult) -> list[Case]:
+    """Return rows and conditions as test cases."""
     cases = [
         Case(
             f"{Path(run.model).name} on {run.engine}",
@@ -103,4 +116,4 @@ def benchmark_junit(result: BenchmarkResult) -> str:
             cases.append(Case(name, said=gate.text))
         else:
             cases.append(Case(name, "failure", "gate", gate.text))
-    return junit("edgecv benchmark", cases, seconds=result.seconds)
+    return cases

@@ -1,0 +1,1 @@
+"""One job on many devices: a Job is data, its artifacts move once by hash."""
