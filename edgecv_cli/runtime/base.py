@@ -25,6 +25,7 @@ class EngineOptions:
         spinning: whether threads burn time while they wait, which is faster when alone.
         exact: run quantize and dequantize as they are written, in float with 32-bit sums, and
             never an integer kernel: what a file means, on any machine.
+        profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
     """
 
     device: str | None = None
@@ -32,6 +33,7 @@ class EngineOptions:
     threads: int | None = None
     spinning: bool = False
     exact: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Execution:
     """What really runs, as observed after loading: never the requested value.
 
     ``precision`` says in words what the layers work in, or ``unknown`` where the engine does
-    not show it.
+    not show it. ``debug`` says that the engine was built for debugging, which is slow.
     """
 
     engine: str
@@ -47,6 +49,7 @@ class Execution:
     provider: str
     device: str
     precision: str
+    debug: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
+from edgecv_cli.core.scratch import scratch
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.onnxruntime_trace import read_trace
+from edgecv_cli.runtime.operators import OperatorTime, not_recording
 
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
@@ -85,12 +89,19 @@ class OnnxRuntimeRunner:
         )
         if options.exact:
             settings.add_session_config_entry("session.disable_quant_qdq", "1")
+        self._recording: ExitStack | None = None
+        if options.profile:
+            self._recording = ExitStack()
+            settings.enable_profiling = True
+            folder = self._recording.enter_context(scratch())
+            settings.profile_file_prefix = str(folder / "trace")
         source: str | bytes = str(artifact.path)
         try:
             self._session: Any = ort.InferenceSession(
                 source, settings, providers=[_PROVIDERS[device]]
             )
         except Exception as error:
+            self._forget()
             raise EngineError(
                 f"ONNX Runtime can't load '{artifact.path}': {_first_line(error)}",
                 remedy="run `edgecv inspect` on the model, or export it again",
@@ -99,7 +110,14 @@ class OnnxRuntimeRunner:
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self._output_names = [value.name for value in self.outputs]
         provider = self._session.get_providers()[0]
-        self.execution = Execution("onnxruntime", ort.__version__, provider, device, "unknown")
+        self.execution = Execution(
+            "onnxruntime",
+            ort.__version__,
+            provider,
+            device,
+            "unknown",
+            debug="build type=Debug" in ort.get_build_info(),
+        )
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once.
@@ -131,9 +149,29 @@ class OnnxRuntimeRunner:
             )
         return [OnnxRuntimeRequest(self) for _ in range(n)]
 
+    def operator_times(self) -> tuple[OperatorTime, ...]:
+        """Return what each node took so far; the recording ends with that.
+
+        Raises:
+            EngineError: the model was not opened with ``profile``, was asked before, or what
+                ONNX Runtime wrote can't be read.
+        """
+        if self._recording is None or self._session is None:
+            raise not_recording()
+        try:
+            return read_trace(Path(self._session.end_profiling()))
+        finally:
+            self._forget()
+
     def close(self) -> None:
         """Free the session; once is enough."""
         self._session = None
+        self._forget()
+
+    def _forget(self) -> None:
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.close()
 
 
 class OnnxRuntimeRequest:

@@ -17,6 +17,7 @@ def open_runner(
     threads: int | None = None,
     *,
     exact: bool = False,
+    profile: bool = False,
 ) -> Runner:
     """Load a model with an engine.
 
@@ -26,6 +27,7 @@ def open_runner(
             precision that float layers run in: ``openvino:cpu:bf16``, ``openvino::bf16``.
         threads: threads that the engine may use; None is one per usable core.
         exact: run quantize and dequantize as they are written, without integer kernels.
+        profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
 
     Raises:
         UsageError: no engine of that name, or it does not read this format.
@@ -51,7 +53,11 @@ def open_runner(
     return chosen.open(
         artifact,
         EngineOptions(
-            device=device or None, precision=precision or None, threads=threads, exact=exact
+            device=device or None,
+            precision=precision or None,
+            threads=threads,
+            exact=exact,
+            profile=profile,
         ),
     )
 

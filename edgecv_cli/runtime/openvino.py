@@ -17,6 +17,8 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.openvino_profile import mean_ns, read_counters
+from edgecv_cli.runtime.operators import OperatorTime, not_recording
 
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
@@ -66,13 +68,18 @@ class OpenVinoEngine:
             ) from error
         execution = _execution(ov, compiled, device)
         _require_kept(execution, compiled, precision, exact=options.exact)
-        return OpenVinoRunner(compiled, execution, ov.Tensor)
+        return OpenVinoRunner(compiled, execution, ov.Tensor, profile=options.profile)
 
 
 class OpenVinoRunner:
     """A compiled model with a request of its own; one stream, for latency."""
 
-    def __init__(self, compiled: Any, execution: Execution, tensor: Any) -> None:
+    def __init__(
+        self, compiled: Any, execution: Execution, tensor: Any, *, profile: bool = False
+    ) -> None:
+        self._profile = profile
+        self._inferences = 0
+        self._first: dict[str, float] = {}
         self._compiled = compiled
         self._request: Any = compiled.create_infer_request()
         self._tensor = tensor
@@ -93,6 +100,8 @@ class OpenVinoRunner:
             found = request.infer(given, share_inputs=True, share_outputs=False)
         except RuntimeError as error:
             raise _failed(error) from error
+        if self._profile:
+            self._count(request)
         return {spec.name: found[place] for place, spec in enumerate(self.outputs)}
 
     def requests(self, n: int) -> Sequence[OpenVinoRequest]:
@@ -108,6 +117,28 @@ class OpenVinoRunner:
         compiled = self._opened(self._compiled)
         made = [compiled.create_infer_request() for _ in range(n)]
         return [OpenVinoRequest(one, self.inputs, self.outputs, self._tensor) for one in made]
+
+    def operator_times(self) -> tuple[OperatorTime, ...]:
+        """Return what each node took on average in the calls of :meth:`infer` but the first.
+
+        Raises:
+            EngineError: the model was not opened with ``profile``, or is closed.
+        """
+        if not self._profile or self._request is None:
+            raise not_recording()
+        if self._inferences < 2:
+            return ()
+        return read_counters(
+            self._request.profiling_info,
+            first=self._first,
+            inferences=self._inferences,
+            provider=self.execution.provider,
+        )
+
+    def _count(self, request: Any) -> None:
+        self._inferences += 1
+        if self._inferences == 1:
+            self._first = mean_ns(request.profiling_info)
 
     def close(self) -> None:
         """Free the compiled model; once is enough."""
@@ -214,6 +245,7 @@ def _settings(device: str, precision: str, options: EngineOptions) -> dict[str, 
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
+        "PERF_COUNT": options.profile,
     }
     if device == "CPU":
         settings["INFERENCE_NUM_THREADS"] = options.threads or usable_cores()
