@@ -37,7 +37,7 @@ class EnergyUse(Part):
     net_mj_per_inference: float | None = Field(
         default=None,
         description="Millijoules beyond those that the idle machine takes in the same time; "
-        "absent where idle power was not measured, or the blocks took no more than that.",
+        "absent where idle power was not measured, or the interval over blocks holds zero.",
     )
     sensor: str
     scope: str = Field(description="What the sensor's energy is of.")
@@ -99,17 +99,26 @@ class EnergyTally:
         if total <= 0:
             return None
         idle = self.idle_watts
-        net = None if idle is None else total - idle * float(seconds.sum())
+        beyond = None if idle is None else joules - idle * seconds
         return EnergyUse(
             mj_per_inference=1000 * total / inferences,
             interval=_interval(joules, counts, seed),
             idle_watts=idle,
-            net_mj_per_inference=1000 * net / inferences if net is not None and net > 0 else None,
+            net_mj_per_inference=None if beyond is None else _above_zero(beyond, counts, seed),
             sensor=self.meter.name,
             scope=self.meter.scope,
             inferences=inferences,
             blocks=len(self._blocks),
         )
+
+
+def _above_zero(
+    joules: NDArray[np.float64], counts: NDArray[np.float64], seed: int
+) -> float | None:
+    """Return millijoules per inference, if they are more than what blocks differ by."""
+    mean = 1000 * float(joules.sum() / counts.sum())
+    between = _interval(joules, counts, seed)
+    return mean if (mean if between is None else between.low) > 0 else None
 
 
 def _interval(

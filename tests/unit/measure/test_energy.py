@@ -274,6 +274,13 @@ def test_blocks_that_took_no_more_than_idle_have_no_net_figure():
     assert use.mj_per_inference == pytest.approx(300)
 
 
+def test_what_blocks_differ_by_is_no_net_figure():
+    blocks = [(2.0 + (0.5 if n % 2 else -0.48), 1.0, 10) for n in range(20)]
+
+    assert tally(blocks, idle=2.0).net_mj_per_inference is None
+    assert tally(blocks, idle=1.0).net_mj_per_inference == pytest.approx(101)
+
+
 def test_a_block_that_was_not_measured_is_left_out():
     use = tally([(3.0, 1.0, 10), (None, 1.0, 10), (1.0, 1.0, 0)])
 
