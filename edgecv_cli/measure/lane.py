@@ -19,6 +19,7 @@ from edgecv_cli.core.errors import (
 )
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.measure.energy import EnergyTally
 from edgecv_cli.measure.schedule import MAX_WARM_UP, STEADY_BLOCKS, block_count, is_steady
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class Lane:
         inference_ns: one warm inference.
         unsteady: launches whose warm-up ended without a steady median.
         notes: what the child has to say of what it runs.
+        energy: adds up what its blocks take; None without a sensor.
     """
 
     row: BenchRow
@@ -96,6 +98,7 @@ class Lane:
     settling: int = 0
     unsteady: int = 0
     notes: list[str] = field(default_factory=list)
+    energy: EnergyTally | None = None
     failure: EdgeCVError | None = None
     _child: AbstractContextManager[Timer] | None = None
     _timer: Timer | None = None
@@ -146,10 +149,13 @@ class Lane:
             self.inference_ns = float(np.median(medians[-STEADY_BLOCKS:]))
 
     def run_round(self) -> None:
-        """Time one block of ``block`` inferences and keep it."""
-        times = self._time_block(self.block, self.settling)
-        if times:
-            self.launches[-1].append(times)
+        """Time one block of ``block`` inferences and keep it, and what energy it took."""
+        if self.energy is None:
+            self._run_block()
+            return
+        with self.energy.meter.measure() as taken:
+            inferences = self._run_block()
+        self.energy.add(taken, inferences)
 
     def close(self) -> None:
         """Ask for the peak memory, then end the child."""
@@ -169,6 +175,13 @@ class Lane:
         child = self.start(self.row)
         self._timer = child.__enter__()
         self._child = child
+
+    def _run_block(self) -> int:
+        times = self._time_block(self.block, self.settling)
+        if not times:
+            return 0
+        self.launches[-1].append(times)
+        return len(times) + self.settling
 
     def _time_block(self, count: int, settling: int = 0) -> list[int]:
         asked = {"count": count, "settling": settling}

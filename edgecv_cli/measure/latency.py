@@ -23,6 +23,7 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.machine_limits import memory_bytes
 from edgecv_cli.core.measurement import NS_PER_MS, LatencySummary, outliers_ns, summarise_ns
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.measure.instruments import Instruments
 from edgecv_cli.measure.lane import BenchRow, Lane, StartTimer
 from edgecv_cli.measure.latency_intervals import latency_intervals
 from edgecv_cli.measure.latency_ratio import ratio_over_launches
@@ -53,6 +54,7 @@ def benchmark(
     rounds: int | None = None,
     launches: int = 1,
     baseline: int = 0,
+    instruments: Instruments | None = None,
     start: StartTimer | None = None,
 ) -> LatencyResult:
     """Time rows side by side.
@@ -65,21 +67,25 @@ def benchmark(
         rounds: how many rounds, instead of both.
         launches: processes that each row is timed in, one after the other.
         baseline: index of the row that every other is put in ratio to.
+        instruments: what looks at the machine meanwhile; None is nothing.
         start: makes a row's child process.
 
     Raises:
         EdgeCVError: the failure of the first row, if not one row could be timed.
     """
     began = context.clock()
-    lanes = _measure(rows, Budget(duration_s, samples, rounds, launches), context, start)
+    watched = instruments or Instruments()
+    budget = Budget(duration_s, samples, rounds, launches)
+    lanes = _measure(rows, budget, context, start, watched)
     if all(lane.failure for lane in lanes):
         raise next(lane.failure for lane in lanes if lane.failure)
     return LatencyResult(
         runs=tuple(_run_of(lane, context.seed) for lane in lanes),
         ratios=_ratios(lanes, row_labels(rows), baseline),
-        warnings=warnings_of(lanes, row_labels(rows, short=True)),
+        warnings=(*warnings_of(lanes, row_labels(rows, short=True)), *watched.warnings),
         rounds=max(len(lane.rounds) for lane in lanes),
         launches=max(len(lane.launches) for lane in lanes),
+        conditions=watched.conditions,
         seconds=(context.clock() - began) / 1e9,
     )
 
@@ -114,7 +120,8 @@ def compare_speed(
     """
     size = None if spec is None else spec.input.size
     rows = [BenchRow(path, engine, threads, spec, size) for path in (baseline, candidate)]
-    lanes = _measure(rows, Budget(seconds / 2, launches=launches), context, start)
+    budget = Budget(seconds / 2, launches=launches)
+    lanes = _measure(rows, budget, context, start, Instruments())
     for lane in lanes:
         if lane.failure:
             raise lane.failure
@@ -150,7 +157,11 @@ def row_labels(rows: Sequence[BenchRow], *, short: bool = False) -> tuple[str, .
 
 
 def _measure(
-    rows: Sequence[BenchRow], budget: Budget, context: Context, start: StartTimer | None
+    rows: Sequence[BenchRow],
+    budget: Budget,
+    context: Context,
+    start: StartTimer | None,
+    instruments: Instruments,
 ) -> list[Lane]:
     lanes = [Lane(row, start or (lambda row: start_child(row, context))) for row in rows]
     with ExitStack() as stack:
@@ -163,7 +174,10 @@ def _measure(
                 task.advance()
         spent = plan([lane.inference_ns for lane in lanes if not lane.failure] or [0.0], budget)
         _share_out(spent, lanes)
-        _run_rounds(lanes, spent, block_seconds, context)
+        with instruments.running():
+            for lane in lanes:
+                lane.energy = instruments.tally()
+            _run_rounds(lanes, spent, block_seconds, context, instruments)
     return lanes
 
 
@@ -182,7 +196,13 @@ def _share_out(spent: Plan, lanes: Sequence[Lane]) -> None:
         lane.block, lane.settling = block, settling
 
 
-def _run_rounds(lanes: Sequence[Lane], spent: Plan, block_seconds: float, context: Context) -> None:
+def _run_rounds(
+    lanes: Sequence[Lane],
+    spent: Plan,
+    block_seconds: float,
+    context: Context,
+    instruments: Instruments,
+) -> None:
     orders = iter(interleaved(len(lanes), spent.rounds, context.seed))
     with context.progress.task("benchmark", spent.rounds, "round") as task:
         for number, rounds in enumerate(spent.launches, 1):
@@ -193,6 +213,7 @@ def _run_rounds(lanes: Sequence[Lane], spent: Plan, block_seconds: float, contex
                 for index in order:
                     context.cancel.check()
                     lanes[index].run_round()
+                instruments.sample()
                 task.advance()
             for lane in lanes:
                 lane.close()
@@ -224,6 +245,7 @@ def _run_of(lane: Lane, seed: int) -> BenchRun:
             "first_inference_ms": _ms(lane.first_ns),
             "load_ms": _ms(lane.load_ns),
             "peak_rss_bytes": lane.peak_rss_bytes,
+            "energy": lane.energy.use(seed) if lane.energy else None,
         }
     )
 

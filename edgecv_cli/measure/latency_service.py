@@ -15,6 +15,7 @@ from edgecv_cli.core.errors import EngineError, UsageError
 from edgecv_cli.core.tensors import is_image
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
+from edgecv_cli.measure.input_check import zero_inputs
 from edgecv_cli.measure.pictures import network_feeds
 from edgecv_cli.runtime.base import Runner
 from edgecv_cli.runtime.opening import open_runner
@@ -73,6 +74,7 @@ class LatencyService:
             "first_ns": self._once(),
             "provider": self._runner.execution.provider,
             "batch": _batch(self._feeds[0]),
+            "notes": list(filter(None, [zero_inputs(self._feeds)])),
         }
 
     def _once(self) -> int:

@@ -13,6 +13,7 @@ from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedErr
 from edgecv_cli.core.result import Result
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import fingerprint, machine
+from edgecv_cli.measure.instruments import of_this_machine
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
@@ -23,6 +24,7 @@ from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.runtime.opening import find_engine
 from edgecv_cli.stages.benchmarking.accuracy import accuracy
 from edgecv_cli.stages.benchmarking.extras import Asked, Extra, with_extras
+from edgecv_cli.stages.benchmarking.profile import profile
 from edgecv_cli.stages.compose.benchmark_files import benchmark_files
 from edgecv_cli.stages.results import read_result
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
     from edgecv_cli.detector.spec import DetectorSpec
 
-_EXTRAS: tuple[Extra, ...] = (accuracy,)
+_EXTRAS: tuple[Extra, ...] = (accuracy, profile)
 
 
 class BenchmarkResult(Result):
@@ -111,6 +113,9 @@ def _measured(
     config: BenchmarkConfig, before: BenchmarkResult | None, context: Context
 ) -> BenchmarkResult:
     began = context.clock()
+    instruments, unread = of_this_machine()
+    if unread:
+        context.progress.note(unread)
     before_start = filter(None, [busy_warning()])
     dataset = open_dataset(config.data, limit=config.limit) if config.data else None
     for note in dataset.notes if dataset else ():
@@ -127,6 +132,7 @@ def _measured(
         launches=config.launches,
         context=context,
         baseline=config.baseline - 1,
+        instruments=instruments,
     )
     asked = Asked(rows, result.runs, config, specs, dataset, context)
     runs, noted = with_extras(asked, _EXTRAS)
