@@ -30,6 +30,12 @@ RESULTS: dict[str, str] = {
 }
 """Command name to ``module:class`` of what ``--json`` prints (detect: under ``summary``)."""
 
+FURTHER: dict[str, tuple[str, str]] = {
+    "fleet.config.json": ("edgecv_cli.config.fleet:FleetFile", "validation"),
+    "fleet.result.json": ("edgecv_cli.pipeline.fleet.result:FleetResult", "serialization"),
+}
+"""File name to ``module:class`` and mode, of what ``benchmark --devices`` reads and prints."""
+
 
 def schemas() -> dict[str, str]:
     """Return file name to text for all commands."""
@@ -41,6 +47,9 @@ def schemas() -> dict[str, str]:
         files[f"{name}.result.json"] = _text(
             getattr(importlib.import_module(where), result), "serialization"
         )
+    for file, (model, mode) in FURTHER.items():
+        where, _, kind = model.partition(":")
+        files[file] = _text(getattr(importlib.import_module(where), kind), mode)
     return files
 
 

@@ -172,6 +172,14 @@ def _is_loopback(host: str) -> bool:
 class FleetFile(Config):
     """A fleet: devices by name."""
 
+    devices: tuple[Device, ...] = Field(
+        min_length=1, max_length=MAX_DEVICES, description="Each with a name of its own."
+    )
+
+
+class _Listed(Config):
+    """A fleet before its devices are read, each under its own name."""
+
     devices: tuple[Any, ...] = Field(min_length=1, max_length=MAX_DEVICES)
 
 
@@ -186,7 +194,7 @@ def read_fleet(file: Path, labels: Sequence[str] = ()) -> tuple[Device, ...]:
         ConfigError: the file can't be read, a setting is not understood or not safe, two
             devices have one name, or no device has the labels.
     """
-    top = FleetFile.from_mapping(read_yaml(file), source=str(file))
+    top = _Listed.from_mapping(read_yaml(file), source=str(file))
     devices = [_device(raw, place, file) for place, raw in enumerate(top.devices, 1)]
     names = [device.name for device in devices]
     double = next((name for name in names if names.count(name) > 1), None)

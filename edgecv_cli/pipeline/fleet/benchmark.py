@@ -79,6 +79,7 @@ def _wait(futures: Mapping[str, Future[Answer]], fleet: FleetExecutor, context: 
             for name in [name for name, future in pending.items() if future.done()]:
                 failure = pending.pop(name).exception()
                 states.pop(name)
+                task.describe(_joined(states))
                 if isinstance(failure, EdgeCVError) and not isinstance(failure, InterruptedByUser):
                     context.progress.note(failure.problem)
                 task.advance()
@@ -94,7 +95,14 @@ def _show(fleet: FleetExecutor, states: dict[str, str], task: Task, context: Con
         context.progress.note(f"{event.device}: {event.text}")
     elif event.device in states:
         states[event.device] = event.text
-        task.describe("; ".join(f"{name}: {text}" for name, text in states.items() if text))
+        task.describe(_joined(states))
+
+
+def _joined(states: Mapping[str, str]) -> str:
+    """Return what devices do, so many as can be taken in."""
+    said = [f"{name}: {text}" for name, text in states.items() if text]
+    more = f"; {len(said) - _NAMED} more" if len(said) > _NAMED else ""
+    return "; ".join(said[:_NAMED]) + more
 
 
 def _outcome(device: Device, future: Future[Answer], config: BenchmarkConfig) -> DeviceResult:

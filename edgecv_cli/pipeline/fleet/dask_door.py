@@ -115,6 +115,7 @@ class _DaskSession:
                 break
             except FutureTimeoutError:
                 self._watch.check()
+                self._still_there()
                 if time.monotonic() > deadline:
                     self._fail(f"hangs: no answer for {seconds:.0f} s", "see what it does there")
             except Exception as error:  # noqa: BLE001 - whatever dask raises, the call failed
@@ -161,6 +162,7 @@ class _DaskSession:
                 )
             if now - asked >= _ASK_SECONDS:
                 asked = now
+                self._still_there()
                 self._tell(self.ask({"do": "ask"}, HUNG_SECONDS))
             time.sleep(_POLL_SECONDS)
         try:
@@ -175,6 +177,7 @@ class _DaskSession:
         deadline = time.monotonic() + _STOP_SECONDS
         request = json.dumps({"do": "stop", "run": self._run})
         with suppress(Exception):
+            self._still_there()
             while time.monotonic() < deadline:
                 call = self._calls.submit(
                     self._client.run, dask_side.answer, request, workers=[self._address]
@@ -232,15 +235,22 @@ class _DaskSession:
     def _failed(self, error: Exception) -> NoReturn:
         if isinstance(error, InterruptedByUser):
             raise error
-        with suppress(Exception):
-            if self._address not in _workers(self._client):
-                self._fail("its worker died in the middle of it", "see why, and run it again")
+        self._still_there()
         if "No module named" in str(error) and "edgecv_cli" in str(error):
             self._fail(
                 "edgecv is not installed where its worker runs",
                 "install edgecv there, with distributed, and start the worker again",
             )
         self._fail(f"its worker failed: {_brief(error)}", "see the worker's log")
+
+    def _still_there(self) -> None:
+        """Tell a worker that died: dask itself would wait for its connection to time out."""
+        try:
+            gone = self._address not in _workers(self._client)
+        except Exception as error:  # noqa: BLE001 - whatever dask raises, the scheduler is gone
+            self._fail(f"its scheduler is gone: {_brief(error)}", "see the scheduler's log")
+        if gone:
+            self._fail("its worker died in the middle of it", "see why, and run it again")
 
     def _fail(self, problem: str, remedy: str) -> NoReturn:
         raise DeviceError(f"{self._device.name}: {problem}", remedy=remedy)

@@ -62,7 +62,7 @@ class ProcessSession:
             self._process = GroupProcess(self._argv, env=own_environment(ENVIRONMENT), talks=True)
         except OSError as error:
             raise DeviceError(
-                f"{self._argv[0]} could not be started: {error.strerror}",
+                f"{self._device.name}: {self._argv[0]} can't be started: {error.strerror}",
                 remedy="install OpenSSH's client (apt-get install openssh-client)"
                 if self._device.ssh
                 else "name a Python in which edgecv is installed with `python:`",

@@ -47,7 +47,7 @@ def _through(device: Device) -> str:
     argv = ["ssh", "-T", "-x", "-a", *_options(device), *_port(jump)]
     command = shlex.join([*argv, "--", jump.destination]).replace("%", "%%")
     head, _, tail = command.partition("-- ")
-    return f"exec {head}-W '[%h]:%p' -- {tail}"
+    return f"{head}-W '[%h]:%p' -- {tail}"
 
 
 def _port(address: SshAddress) -> list[str]:
@@ -85,7 +85,7 @@ _SAID = (
         "its host key is not the one that is known: the device was set up anew, or this is "
         "another machine",
         "compare the key on the device (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then "
-        "forget the old one: ssh-keygen -R {host}",
+        "forget the old one: ssh-keygen -R {known_as}{known_in}",
     ),
     (
         r"Host key verification failed|host key is known for",
@@ -147,7 +147,7 @@ def explain(device: Device, said: str, status: int | None) -> tuple[str, str] | 
         None where the words are not known.
     """
     by_ssh = device.ssh is not None and status in (None, SSH_FAILED)
-    for pattern, problem, remedy in (*(_SAID if by_ssh else ()), *_PYTHON_SAID):
+    for pattern, problem, remedy in _SAID if by_ssh else _PYTHON_SAID:
         match = re.search(pattern, said)
         if match:
             words = _words(device) | match.groupdict()
@@ -157,8 +157,14 @@ def explain(device: Device, said: str, status: int | None) -> tuple[str, str] | 
 
 def _words(device: Device) -> dict[str, str]:
     target = SshAddress.parse(device.ssh) if device.ssh else None
+    standard = target is None or target.port in (None, 22)
     return {
         "host": target.host if target else "",
+        # ssh writes a host with another port than 22 in brackets (sshd(8), known_hosts)
+        "known_as": (
+            (target.host if standard else f"'[{target.host}]:{target.port}'") if target else ""
+        ),
+        "known_in": f" -f {shlex.quote(str(device.known_hosts))}" if device.known_hosts else "",
         "destination": (shlex.join([*_port(target), target.destination]) if target else ""),
         "python": device.python or _DEFAULT_PYTHON,
         "version": __version__,
