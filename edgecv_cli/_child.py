@@ -24,6 +24,7 @@ from edgecv_cli.core.errors import EdgeCVError
 SERVICES = {
     "doctor": "edgecv_cli.measure.doctor.service:DoctorService",
     "latency": "edgecv_cli.measure.latency_service:LatencyService",
+    "operators": "edgecv_cli.measure.operator_service:OperatorService",
     "probe": "edgecv_cli.core.child_probe:ProbeService",
 }
 

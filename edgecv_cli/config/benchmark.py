@@ -60,6 +60,11 @@ class BenchmarkConfig(CommonConfig):
         description="Seconds that a model may take to load and to answer once, before it is given "
         "up as hung.",
     )
+    profile: bool = Field(
+        False,
+        description="Show which operators the time goes to, by the engine's own counters, in "
+        "processes apart from the timed ones.",
+    )
     baseline: Annotated[int, Flag(metavar="N")] = Field(
         1, ge=1, description="The model that the ratios compare to, by its place."
     )

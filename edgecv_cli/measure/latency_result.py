@@ -8,6 +8,7 @@ from edgecv_cli.core.measurement import Distribution, LatencySummary
 from edgecv_cli.core.result import Interval, Part
 from edgecv_cli.measure.energy import EnergyUse
 from edgecv_cli.measure.machine.conditions import Conditions
+from edgecv_cli.measure.operator_profile import OperatorProfile
 
 
 class BenchRun(Part):
@@ -65,6 +66,17 @@ class BenchRun(Part):
     map_low: float | None = Field(default=None, description="Lower end of its bootstrap interval.")
     map_high: float | None = Field(default=None, description="Upper end of its bootstrap interval.")
     energy: EnergyUse | None = None
+    precision: str | None = Field(
+        default=None,
+        description="What types the layers with weights work in, as the engine shows it: of files "
+        "that hold quantized layers, and with --profile.",
+    )
+    float_fallbacks: int | None = Field(
+        default=None, description="Layers that the file quantizes and that ran in float."
+    )
+    operators: OperatorProfile | None = Field(
+        default=None, description="Where the time goes; with --profile."
+    )
     error: str | None = Field(default=None, description="Why there are no figures.")
 
 
