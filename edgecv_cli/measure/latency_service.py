@@ -14,6 +14,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import EngineError, UsageError
 from edgecv_cli.core.tensors import is_image
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.measure.debug_builds import debug_note
 from edgecv_cli.measure.footprint import peak_rss_bytes, reset_peak_rss
 from edgecv_cli.measure.input_check import zero_inputs
 from edgecv_cli.measure.pictures import network_feeds
@@ -74,7 +75,9 @@ class LatencyService:
             "first_ns": self._once(),
             "provider": self._runner.execution.provider,
             "batch": _batch(self._feeds[0]),
-            "notes": list(filter(None, [zero_inputs(self._feeds)])),
+            "notes": list(
+                filter(None, [zero_inputs(self._feeds), debug_note(self._runner.execution)])
+            ),
         }
 
     def _once(self) -> int:

@@ -24,14 +24,12 @@ class Seen:
         wall_ns: the inferences as a whole, without the first.
         statistic: what each operator's time is over these inferences.
         provider: what ran the model, as the engine reports it.
-        debug: whether the engine was built for debugging.
     """
 
     operators: tuple[OperatorTime, ...]
     wall_ns: tuple[int, ...]
     statistic: Literal["median", "mean"]
     provider: str
-    debug: bool
 
 
 def see_operators(row: BenchRow, *, inferences: int, context: Context, inference_ms: float) -> Seen:
@@ -62,7 +60,6 @@ def see_operators(row: BenchRow, *, inferences: int, context: Context, inference
         wall_ns=tuple(answer["wall_ns"]),
         statistic=answer["statistic"],
         provider=answer["provider"],
-        debug=answer["debug"],
     )
 
 

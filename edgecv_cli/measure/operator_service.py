@@ -43,14 +43,13 @@ def _profile(payload: dict[str, Any]) -> dict[str, Any]:
     ) as runner:
         wall = _run(runner, payload)
         operators = operator_times(runner)
-        execution = runner.execution
+        provider = runner.execution.provider
     several = any(len(one.ns) > 1 for one in operators)
     return {
         "operators": [{**asdict(one), "ns": [median(one.ns)]} for one in operators],
         "wall_ns": wall[1:],
         "statistic": "median" if several or payload["inferences"] == 1 else "mean",
-        "provider": execution.provider,
-        "debug": execution.debug,
+        "provider": provider,
     }
 
 
