@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from statistics import mean, median
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgecv_cli.core.measurement import NS_PER_MS, percentile
+from edgecv_cli.core.measurement import NS_PER_MS
 from edgecv_cli.core.result import Part
 from edgecv_cli.runtime.operators import OperatorTime
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgecv_cli.measure.operator_child import Seen
 
 _SHOWN = 15
+_STATISTICS = {"median": median, "mean": mean}
 _QUANTIZING = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "FakeQuantize"}
 )
@@ -57,7 +59,7 @@ class OperatorProfile(Part):
     statistic: Literal["median", "mean"] = Field(
         description="Over inferences, of each operator's time: the engine may keep only the mean."
     )
-    inference_ms: float = Field(description="Median of those inferences as a whole.")
+    inference_ms: float = Field(description="Those inferences as a whole, by the same statistic.")
     operators_ms: float = Field(description="Sum over all operators.")
     operator_count: int = Field(description="Operators that the engine runs.")
     operators: tuple[Operator, ...] = Field(description="The slowest of them, slowest first.")
@@ -86,7 +88,7 @@ def profile_of(seen: Seen, weighted: Sequence[OperatorTime]) -> OperatorProfile:
     return OperatorProfile(
         inferences=len(seen.wall_ns),
         statistic=seen.statistic,
-        inference_ms=percentile(seen.wall_ns, 50) / NS_PER_MS,
+        inference_ms=_STATISTICS[seen.statistic](seen.wall_ns) / NS_PER_MS,
         operators_ms=sum(one.ns[0] for one in seen.operators) / NS_PER_MS,
         operator_count=len(seen.operators),
         operators=tuple(_operator(one, total) for one in slowest[:_SHOWN]),

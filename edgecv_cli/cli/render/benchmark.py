@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.conditions import condition_lines, energy_lines
+from edgecv_cli.cli.render.profile import operator_tables, precision_lines
 from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
             f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
             f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % bootstrap over paired rounds)"
         )
+    yield from precision_lines(result)
     yield from energy_lines(result)
+    yield from operator_tables(result)
     for gate in result.gates or ():
         yield line(gate.text, "" if gate.met and gate.shown else "yellow" if gate.met else "red")
     for text in result.warnings:

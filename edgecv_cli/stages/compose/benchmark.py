@@ -10,6 +10,7 @@ from edgecv_cli.report.blocks import Block, Callout, Document, Heading, Paragrap
 from edgecv_cli.stages.compose.conditions import condition_blocks, energy_blocks
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
+from edgecv_cli.stages.compose.profile import profile_blocks
 from edgecv_cli.stages.compose.writing import fixed, megabytes, plural
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def compose_benchmark(result: BenchmarkResult) -> list[Block]:
     blocks += energy_blocks(result)
     timed = [Timed(_name(run), run.p50_ms, run.p95_ms, run.distribution) for run in result.runs]
     drawn = latency_blocks(timed, how)
-    return blocks + ([Heading("Latency", 3), *drawn] if drawn else [])
+    blocks += [Heading("Latency", 3), *drawn] if drawn else []
+    return blocks + profile_blocks(result)
 
 
 def _name(run: BenchRun) -> str:
