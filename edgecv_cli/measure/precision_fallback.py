@@ -27,17 +27,19 @@ class Fallback:
 
     Attributes:
         operators: their nodes in the engine, slowest first.
+        names: the same, by the file's own names where these are known.
         quantized: how many layers the file quantizes.
         share: their share of the time of all operators, 0..1.
     """
 
     operators: tuple[OperatorTime, ...]
+    names: tuple[str, ...]
     quantized: int
     share: float
 
     def __str__(self) -> str:
         """Say how many, how much of the time, and which come first."""
-        names = [one.name for one in self.operators]
+        names = self.names
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         types = "/".join(sorted({one.precision for one in self.operators}))
         return (
@@ -76,7 +78,8 @@ def find_fallback(operators: Sequence[OperatorTime], layers: Sequence[Layer]) ->
     if not found:
         return None
     total = sum(one.ns[0] for one in operators) or 1.0
-    return Fallback(found, quantized, sum(one.ns[0] for one in found) / total)
+    names = tuple(layer.name if (layer := _layer(one, named)) else one.name for one in found)
+    return Fallback(found, names, quantized, sum(one.ns[0] for one in found) / total)
 
 
 def precision_text(weighted: Sequence[OperatorTime]) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgecv_cli.stages.benchmark import BenchmarkResult
 
 _NAMED = ("model", "engine", "provider", "threads", "samples", "rounds", "error")
+_LAYERS = ("precision", "float_fallbacks")
 _WITH_INTERVALS = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "fps")
 
 
@@ -80,11 +81,12 @@ def benchmark_csv(result: BenchmarkResult) -> str:
     text = io.StringIO()
     ends = [f"{name}_{end}" for name in _WITH_INTERVALS for end in ("low", "high")]
     writer = csv.DictWriter(
-        text, [*_NAMED, *METRICS, *ends, "map_low", "map_high"], lineterminator="\n"
+        text, [*_NAMED, *METRICS, *ends, "map_low", "map_high", *_LAYERS], lineterminator="\n"
     )
     writer.writeheader()
     for run in result.runs:
-        row = {name: getattr(run, name) for name in (*_NAMED, *METRICS, "map_low", "map_high")}
+        plain = (*_NAMED, *METRICS, "map_low", "map_high", *_LAYERS)
+        row = {name: getattr(run, name) for name in plain}
         for name, interval in (run.intervals or {}).items():
             row[f"{name}_low"], row[f"{name}_high"] = interval.low, interval.high
         writer.writerow(row)

@@ -35,22 +35,26 @@ def _row(run: BenchRun) -> list[Block]:
         blocks.append(Paragraph(f"{name}: {run.precision}."))
     if run.operators is not None:
         blocks += _bars(run.operators, name)
-        blocks.append(Paragraph(f"{how_text(run.operators, run.p50_ms)}.", muted=True))
+        blocks.append(Paragraph(_sentence(how_text(run.operators, run.p50_ms)), muted=True))
     return blocks
 
 
 def _bars(profile: OperatorProfile, name: str) -> list[Block]:
     slowest = tuple(
-        Bar(f"{one.kind} {one.name} ({one.precision})", one.share, percent(one.share))
+        Bar(one.name, one.share, f"{percent(one.share)}, {one.kind}, {one.precision}")
         for one in profile.operators
     )
     kinds = tuple(
-        Bar(f"{one.kind}, {plural(one.count, 'operator')}", one.share, percent(one.share))
+        Bar(one.kind, one.share, f"{percent(one.share)}, {plural(one.count, 'operator')}")
         for one in profile.kinds
     )
     integers = integers_text(profile)
     return [
         Bars(f"Time by kind of operator, {name}", kinds, _OPEN),
         Bars(f"Slowest operators, {name}", slowest, _OPEN),
-        *([] if integers is None else [Paragraph(f"{integers[:1].upper()}{integers[1:]}.")]),
+        *([] if integers is None else [Paragraph(_sentence(integers))]),
     ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
