@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecv_cli.config.fail_if import METRICS
-from edgecv_cli.core.errors import UsageError
-from edgecv_cli.report import markdown
 from edgecv_cli.report.blocks import Document
 from edgecv_cli.report.junit import Case, junit
 from edgecv_cli.stages.compose.benchmark import benchmark_document
-from edgecv_cli.stages.compose.publishing import Draft, reporting
+from edgecv_cli.stages.compose.result_files import Drafts, result_files, write_document
 
 if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
@@ -29,24 +27,14 @@ _WITH_INTERVALS = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "fps")
 class BenchmarkFiles:
     """Places that are taken before the work, and filled after it."""
 
-    def __init__(self, drafts: dict[str, Draft]) -> None:
+    def __init__(self, drafts: Drafts) -> None:
         self._drafts = drafts
 
     def write(self, result: BenchmarkResult) -> None:
         """Write what was asked for."""
-        self.fill(
-            lambda: benchmark_document(result), benchmark_csv(result), benchmark_junit(result)
-        )
-
-    def fill(self, document: Callable[[], Document], rows: str, cases: str) -> None:
-        """Write what was asked for: a document as HTML and Markdown, CSV, and JUnit XML."""
-        drafts = self._drafts
-        if drafts["report"].wanted or drafts["md"].wanted:
-            made = document()
-            drafts["report"].write(made)
-            drafts["md"].write_text(markdown.render(made))
-        drafts["csv"].write_text(rows)
-        drafts["junit"].write_text(cases)
+        write_document(self._drafts, benchmark_document(result))
+        self._drafts["csv"].write_text(benchmark_csv(result))
+        self._drafts["junit"].write_text(benchmark_junit(result))
 
 
 @contextmanager
@@ -54,26 +42,12 @@ def benchmark_files(config: BenchmarkConfig) -> Iterator[BenchmarkFiles]:
     """Take the places of all files; they appear when the block is left, also if a gate refuses.
 
     Raises:
-        UsageError: two of them have one name.
-        OutputExistsError: something stands there, and ``force`` was not given.
-        OutputError: nothing can be written there.
+        EdgeCVError: as :func:`result_files`.
     """
     places = {"report": config.report, "md": config.md, "csv": config.csv, "junit": config.junit}
-    named: dict[Path, str] = {}
-    for name, path in places.items():
-        if path is not None and (other := named.setdefault(path.absolute(), name)) != name:
-            raise UsageError(
-                f"--{other} and --{name} both name {path}", remedy="name two different files"
-            )
-    read = (config.data, config.compare, config.spec, config.devices)
-    inputs = [*config.models, *filter(None, read)]
-    with ExitStack() as stack:
-        yield BenchmarkFiles(
-            {
-                name: stack.enter_context(reporting(path, force=config.force, inputs=inputs))
-                for name, path in places.items()
-            }
-        )
+    inputs = [*config.models, *filter(None, (config.data, config.compare, config.spec))]
+    with result_files(places, force=config.force, inputs=inputs) as drafts:
+        yield BenchmarkFiles(drafts)
 
 
 def benchmark_csv(result: BenchmarkResult) -> str:
