@@ -45,7 +45,7 @@ def read_trace(path: Path) -> tuple[OperatorTime, ...]:
         EngineError: the file is missing or no trace.
     """
     try:
-        events = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        events = json.loads(path.read_text(encoding="utf-8", errors="replace")) or [{}]
         starts = sorted(_from(one) for one in events if one["name"] == "model_run")
         nodes = _nodes([one for one in events if one.get("cat") == "Node"], starts)
         return tuple(_operator(node) for node in nodes if len(node.runs) > 1)
