@@ -32,9 +32,15 @@ class BenchmarkFiles:
 
     def write(self, result: BenchmarkResult) -> None:
         """Write what was asked for."""
-        write_document(self._drafts, benchmark_document(result))
-        self._drafts["csv"].write_text(benchmark_csv(result))
-        self._drafts["junit"].write_text(benchmark_junit(result))
+        self.fill(
+            lambda: benchmark_document(result), benchmark_csv(result), benchmark_junit(result)
+        )
+
+    def fill(self, document: Callable[[], Document], rows: str, cases: str) -> None:
+        """Write what was asked for: a document as HTML and Markdown, CSV, and JUnit XML."""
+        write_document(self._drafts, document)
+        self._drafts["csv"].write_text(rows)
+        self._drafts["junit"].write_text(cases)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -45,9 +45,14 @@ def result_files(
         }
 
 
-def write_document(drafts: Drafts, document: Document) -> None:
-    """Write a document as HTML for ``report`` and as Markdown for ``md``, if those are there."""
-    if "report" in drafts:
-        drafts["report"].write(document)
-    if "md" in drafts and drafts["md"].wanted:
-        drafts["md"].write_text(markdown.render(document))
+def write_document(drafts: Drafts, document: Callable[[], Document]) -> None:
+    """Write a document as HTML for ``report`` and as Markdown for ``md``, where they are wanted.
+
+    Args:
+        drafts: what :func:`result_files` gave, with these two names.
+        document: makes it, if anybody wants it.
+    """
+    if drafts["report"].wanted or drafts["md"].wanted:
+        made = document()
+        drafts["report"].write(made)
+        drafts["md"].write_text(markdown.render(made))
