@@ -5,15 +5,12 @@ Shapes are SVG that stretches; all text is HTML, so that it stays readable on a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from html import escape
 
+from edgecv_cli.report.axis import Axis
 from edgecv_cli.report.blocks import Bar, Bars, Change, Changes, Histograms, Series
 
-_MARGIN = 0.09  # of the axis, on both sides: room for the names of marks
-_TICKS = 6
-_EDGE = 0.04
 _SVG_WIDTH, _SVG_HEIGHT = 1000, 100
 
 
@@ -21,7 +18,7 @@ def bars(block: Bars) -> str:
     """Return a bar chart; lengths are in proportion to the longest."""
     longest = max((bar.value for bar in block.bars), default=0) or 1
     rows = [_bar(bar, longest) for bar in block.bars]
-    return _chart("bars", block.title, _folded(rows, block.open))
+    return chart("bars", block.title, _folded(rows, block.open))
 
 
 def _bar(bar: Bar, longest: float) -> str:
@@ -42,7 +39,7 @@ def changes(block: Changes) -> str:
         f'<p class="key"><span><i class="before"></i>{before} (upper bar)</span>'
         f'<span><i class="after"></i>{after} (lower bar)</span></p>'
     )
-    return _chart("changes", block.title, key + _folded(rows, block.open))
+    return chart("changes", block.title, key + _folded(rows, block.open))
 
 
 def _change(row: Change, longest: float) -> str:
@@ -68,7 +65,7 @@ def histograms(block: Histograms) -> str:
     """Return histograms above one axis, each scaled to its own fullest bin."""
     if not block.series:
         return ""
-    axis = _Axis.over(block.series)
+    axis = _axis(block.series)
     rows = "".join(_series(series, axis, block.unit) for series in block.series)
     ticks = "".join(
         f'<span style="left:{100 * axis.place(value):.2f}%">{text}</span>'
@@ -76,42 +73,16 @@ def histograms(block: Histograms) -> str:
     )
     ruler = f'<div class="axis" aria-hidden="true">{ticks}</div>'
     unit = f'<p class="unit">{escape(block.unit)}</p>'
-    return _chart("histograms", block.title, rows + ruler + unit)
+    return chart("histograms", block.title, rows + ruler + unit)
 
 
-class _Axis:
-    """A stretch of numbers, with a margin, laid onto 0..1."""
-
-    def __init__(self, low: float, high: float) -> None:
-        margin = (high - low) * _MARGIN / (1 - 2 * _MARGIN)
-        self._low, self._high = low - margin, high + margin
-
-    @classmethod
-    def over(cls, every: Sequence[Series]) -> _Axis:
-        ends = [series.start + series.width * len(series.counts) for series in every]
-        marks = [value for series in every for _, value in series.marks]
-        return cls(
-            min([series.start for series in every] + marks),
-            max(ends + marks),
-        )
-
-    def place(self, value: float) -> float:
-        return (value - self._low) / (self._high - self._low)
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Values at steps of 1, 2 or 5 times a power of ten, with their text."""
-        rough = (self._high - self._low) / _TICKS
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * size for size in (1, 2, 5, 10) if power * size >= rough)
-        digits = max(0, -math.floor(math.log10(step)))
-        first, last = math.ceil(max(self._low, 0) / step), math.floor(self._high / step)
-        values = [number * step for number in range(first, last + 1)]
-        # The text is centred on its tick: at the very edge it would be cut off.
-        inside = [value for value in values if _EDGE <= self.place(value) <= 1 - _EDGE]
-        return [(value, f"{value:.{digits}f}") for value in inside]
+def _axis(every: Sequence[Series]) -> Axis:
+    ends = [series.start + series.width * len(series.counts) for series in every]
+    marks = [value for series in every for _, value in series.marks]
+    return Axis.over([series.start for series in every] + ends + marks)
 
 
-def _series(series: Series, axis: _Axis, unit: str) -> str:
+def _series(series: Series, axis: Axis, unit: str) -> str:
     said = ", ".join(f"{name} {value:.2f} {unit}" for name, value in series.marks)
     text = ", ".join(part for part in (said, series.detail) if part)
     names = "".join(
@@ -132,7 +103,7 @@ def _series(series: Series, axis: _Axis, unit: str) -> str:
     )
 
 
-def _outline(series: Series, axis: _Axis) -> str:
+def _outline(series: Series, axis: Axis) -> str:
     """Return the path around all bins, along the bottom and back."""
     fullest = max(series.counts)
     begin = _SVG_WIDTH * axis.place(series.start)
@@ -143,5 +114,6 @@ def _outline(series: Series, axis: _Axis) -> str:
     return "".join(steps) + f"V{_SVG_HEIGHT}Z"
 
 
-def _chart(kind: str, title: str, inside: str) -> str:
+def chart(kind: str, title: str, inside: str) -> str:
+    """Return a figure with its title."""
     return f'<figure class="chart {kind}"><figcaption>{escape(title)}</figcaption>{inside}</figure>'
