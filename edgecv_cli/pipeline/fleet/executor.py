@@ -37,8 +37,10 @@ class Door(Protocol):
 
 def by_process(device: Device, job: Job, files: Mapping[str, Path], watch: Watch) -> Answer:
     """Have a job done by a worker behind ssh, or by one on this machine."""
-    local = worker_arguments(device.python or sys.executable)
-    argv = ssh_arguments(device) if device.ssh else local
+    if device.ssh:
+        argv = ssh_arguments(device)
+    else:
+        argv = worker_arguments(str(Path(device.python or sys.executable).expanduser()))
     with ProcessSession(device, argv, watch) as session:
         sent = session.deliver(files)
         return replace(session.run(job, device.limit), sent_bytes=sent)

@@ -83,11 +83,12 @@ def _own(device: DeviceResult, version: str) -> list[Block]:
     if device.benchmark is None:
         said = (device.remedy,) if device.remedy else ()
         return [Heading(title), Callout("No figures:", str(device.error), "bad", said)]
-    return [
-        Heading(title),
+    own = [
         *compose_benchmark(device.benchmark),
         *machine_blocks(device.benchmark.machine, version),
     ]
+    below = [replace(one, level=3) if isinstance(one, Heading) else one for one in own]
+    return [Heading(title), *below]
 
 
 def machine_name(device: DeviceResult) -> str:

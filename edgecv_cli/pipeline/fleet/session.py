@@ -82,7 +82,8 @@ class ProcessSession:
         trace: TracebackType | None,
     ) -> None:
         """Hang up, which ends the worker; then end what is left here."""
-        self._end(grace=_GRACE_SECONDS)
+        # A worker that failed has nothing to finish, and one that hangs would not notice.
+        self._end(grace=0 if isinstance(error, DeviceError) else _GRACE_SECONDS)
 
     def deliver(self, files: Mapping[str, Path]) -> int:
         """Send what the device does not have, by digest, and return how many bytes that were.

@@ -51,7 +51,8 @@ def benchmark_files(config: BenchmarkConfig) -> Iterator[BenchmarkFiles]:
         EdgeCVError: as :func:`result_files`.
     """
     places = {"report": config.report, "md": config.md, "csv": config.csv, "junit": config.junit}
-    inputs = [*config.models, *filter(None, (config.data, config.compare, config.spec))]
+    read = (config.data, config.compare, config.spec, config.devices)
+    inputs = [*config.models, *filter(None, read)]
     with result_files(places, force=config.force, inputs=inputs) as drafts:
         yield BenchmarkFiles(drafts)
 
