@@ -201,6 +201,81 @@ class Histograms:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line through points; ``detail`` is what a reader of its name should know too."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines on common axes.
+
+    Attributes:
+        title: what is shown.
+        x, y: names of the axes, with their units.
+        lines: at most eight can be told apart; a line without points is left out.
+        y_range: the ends of the y axis; None: what the lines need.
+    """
+
+    title: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    y_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point with, where they are known, the ends of its intervals."""
+
+    label: str
+    x: float
+    y: float
+    x_ends: tuple[float, float] | None = None
+    y_ends: tuple[float, float] | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points of which less in x and more in y is better; those that no other beats are joined."""
+
+    title: str
+    x: str
+    y: str
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Counts by row and column, darker where there are more.
+
+    Attributes:
+        title: what is counted.
+        corner: what rows and columns are, such as "labelled / found".
+        rows, columns: their names.
+        cells: counts, one tuple a row; 0 is left empty.
+        right: places (row, column) that are as they should be.
+    """
+
+    title: str
+    corner: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[int, ...], ...]
+    right: frozenset[tuple[int, int]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if len(self.cells) != len(self.rows) or any(
+            len(row) != len(self.columns) for row in self.cells
+        ):
+            raise ValueError(f"{len(self.rows)} rows of {len(self.columns)} cells are needed")
+
+
+@dataclass(frozen=True)
 class Picture:
     """An encoded picture; ``alt`` says what is on it."""
 
@@ -235,6 +310,9 @@ Block: TypeAlias = (
     | Bars
     | Changes
     | Histograms
+    | Curves
+    | Scatter
+    | Matrix
     | Images
     | Pairs
 )

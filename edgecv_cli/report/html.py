@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from typing import TypeAlias
 
 from edgecv_cli.report.blocks import (
     Bars,
@@ -11,6 +12,7 @@ from edgecv_cli.report.blocks import (
     Callout,
     Chain,
     Changes,
+    Curves,
     Document,
     Facts,
     Figures,
@@ -18,16 +20,21 @@ from edgecv_cli.report.blocks import (
     Histograms,
     Images,
     Link,
+    Matrix,
     Pairs,
     Paragraph,
     Picture,
+    Scatter,
     Table,
 )
 from edgecv_cli.report.charts import bars, changes, histograms
+from edgecv_cli.report.plots import curves, matrix, scatter
 from edgecv_cli.report.style import CSS
 
 # The browser itself is told to load nothing, in case an escape were ever forgotten.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_Drawing: TypeAlias = Bars | Changes | Histograms | Curves | Scatter | Matrix
+
 _WIDEST = 4  # columns that fit beside each other on a phone
 
 
@@ -77,7 +84,17 @@ def _block(block: Block) -> str:  # noqa: PLR0911 - one return a kind
             return _drawn(block)
 
 
-def _drawn(block: Bars | Changes | Histograms | Images | Pairs) -> str:
+def _drawn(block: _Drawing | Images | Pairs) -> str:
+    match block:
+        case Images(pictures):
+            return f'<div class="images">{"".join(map(_picture, pictures))}</div>'
+        case Pairs(pairs):
+            return "".join(f'<div class="pair">{_picture(a)}{_picture(b)}</div>' for a, b in pairs)
+        case _:
+            return _plotted(block)
+
+
+def _plotted(block: _Drawing) -> str:
     match block:
         case Bars():
             return bars(block)
@@ -85,10 +102,12 @@ def _drawn(block: Bars | Changes | Histograms | Images | Pairs) -> str:
             return changes(block)
         case Histograms():
             return histograms(block)
-        case Images(pictures):
-            return f'<div class="images">{"".join(map(_picture, pictures))}</div>'
-        case Pairs(pairs):
-            return "".join(f'<div class="pair">{_picture(a)}{_picture(b)}</div>' for a, b in pairs)
+        case Curves():
+            return curves(block)
+        case Scatter():
+            return scatter(block)
+        case Matrix():
+            return matrix(block)
 
 
 def _callout(block: Callout) -> str:

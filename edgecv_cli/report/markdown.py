@@ -11,14 +11,18 @@ from edgecv_cli.report.blocks import (
     Callout,
     Chain,
     Changes,
+    Curves,
     Document,
     Facts,
     Figures,
     Heading,
     Histograms,
+    Matrix,
     Paragraph,
+    Scatter,
     Table,
 )
+from edgecv_cli.report.pareto import pareto_front
 
 # Whatever a file name or a message holds must come out as text: no markup, no HTML, no table cell.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#!~$&@])")
@@ -68,6 +72,29 @@ def _drawn(block: Block) -> str:
                 for one in series
             ]
             return _table((title, unit), marked, frozenset({1}))
+        case _:
+            return _plotted(block)
+
+
+def _plotted(block: Block) -> str:
+    match block:
+        case Curves(title, _, _, lines):
+            named = [(line.label, line.detail) for line in lines if line.detail]
+            return _table((title, ""), named, frozenset()) if named else ""
+        case Scatter(title, x, y, dots):
+            front = pareto_front([(dot.x, dot.y) for dot in dots])
+            rows = [
+                (dot.label, f"{dot.x:.4g}", f"{dot.y:.4g}", "yes" if place in front else "")
+                for place, dot in enumerate(dots)
+            ]
+            return _table((title, x, y, "beaten by no other"), rows, frozenset({1, 2}))
+        case Matrix(title, corner, names, columns, cells):
+            counts = [
+                (name, *(str(count or "") for count in row))
+                for name, row in zip(names, cells, strict=True)
+            ]
+            numeric = frozenset(range(1, len(columns) + 1))
+            return f"{_text(title)}\n\n{_table((corner, *columns), counts, numeric)}"
         case _:
             return ""
 

@@ -98,6 +98,40 @@ svg .mark1 { stroke-dasharray: 5 4; }
   font-variant-numeric: tabular-nums; }
 .axis span { position: absolute; transform: translateX(-50%); top: .15rem; }
 .unit { text-align: right; font-size: .8125rem; color: var(--soft); margin: 0; max-width: none; }
+.unit.left { text-align: left; }
+.plot { position: relative; margin: .2rem .4rem 1.6rem 3.4rem; }
+.plot > svg { height: 17rem; border-left: 1px solid var(--soft); background: var(--card); }
+.plot .axis { position: absolute; left: 0; right: 0; top: 100%; }
+.beside { position: absolute; inset: 0 100% 0 auto; font-size: .8125rem; color: var(--soft);
+  font-variant-numeric: tabular-nums; }
+.beside span { position: absolute; right: .45rem; transform: translateY(50%); }
+svg .rule, svg .line, svg .front, svg .whisker { fill: none; vector-effect: non-scaling-stroke; }
+svg .rule { stroke: var(--line); stroke-width: 1; }
+svg .line { stroke-width: 2.2; }
+svg .l0 { stroke: var(--accent); } svg .l1 { stroke: var(--bad); stroke-dasharray: 9 4; }
+svg .l2 { stroke: var(--good); stroke-dasharray: 2 3; }
+svg .l3 { stroke: var(--warn); stroke-dasharray: 12 3 2 3; }
+svg .l4 { stroke: var(--ink); stroke-dasharray: 5 3; }
+svg .l5 { stroke: var(--plain); } svg .l6 { stroke: var(--accent); stroke-dasharray: 2 6; }
+svg .l7 { stroke: var(--bad); stroke-dasharray: 14 3 2 3 2 3; }
+svg .front { stroke: var(--good); stroke-width: 1.6; stroke-dasharray: 6 4; }
+svg .whisker { stroke: var(--soft); stroke-width: 1.4; }
+.dot { position: absolute; transform: translate(-50%, 50%); width: 1.45rem; height: 1.45rem;
+  border-radius: 50%; background: var(--plain); color: var(--page); font-size: .8125rem;
+  line-height: 1.45rem; text-align: center; border: 0; }
+.dot.best { background: var(--good); }
+.names { margin: .4rem 0 0; padding-left: 1.4rem; font-size: .9375rem; }
+ul.names { list-style: none; padding-left: 0; }
+.names svg { display: inline-block; width: 2.2rem; height: .6rem; margin-right: .5rem;
+  border: 0; vertical-align: .05rem; }
+.names small { color: var(--soft); font-size: .8125rem; }
+.matrix td { text-align: center; font-variant-numeric: tabular-nums; min-width: 2.2rem; }
+.matrix thead th { vertical-align: bottom; } .matrix thead span { writing-mode: vertical-rl;
+  transform: rotate(180deg); }
+.s1 { --mix: 14%; } .s2 { --mix: 24%; } .s3 { --mix: 34%; } .s4 { --mix: 44%; }
+.s5 { --mix: 54%; } .s6 { --mix: 64%; }
+.matrix .right { background: color-mix(in srgb, var(--good) var(--mix, 0%), transparent); }
+.matrix .wrong { background: color-mix(in srgb, var(--bad) var(--mix, 0%), transparent); }
 .images { display: grid; gap: 1rem; margin: 1.2rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); }
 .pair { display: grid; gap: 1rem; margin: 1.2rem 0; grid-template-columns: 1fr 1fr; }
@@ -133,7 +167,8 @@ img { display: block; width: 100%; height: auto; border-radius: .4rem;
     --soft: #444; --line: #bbb; --plain: #777; --accent: #2f63b8; --good: #0f7457;
     --bad: #b4372a; --warn: #8a5a00; --shade: #f0f0f0; }
   body { font-size: 11pt; } main { max-width: none; padding: 0; }
-  .bar i, .change i, .key i, .chain li::before, .area { print-color-adjust: exact; }
+  .bar i, .change i, .key i, .chain li::before, .area, .dot, .matrix td {
+    print-color-adjust: exact; }
   h2, h3, h4, .chart > figcaption { break-after: avoid; }
   .figure, .callout, .pair, .series, .change, .bar, tr, li { break-inside: avoid; }
   summary { display: none; } details::details-content { content-visibility: visible;
