@@ -15,6 +15,9 @@ _QUANTIZING = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeL
 _FUSED = _QUANTIZING | {"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "Cast"}
 
 
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})  # those of the decode tail as well
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer with stored weights.
@@ -53,7 +56,7 @@ def read_layers(model: onnx.ModelProto) -> tuple[Layer, ...]:
     return tuple(
         Layer(node.name or node.output[0], _is_integer(node, producers), _aliases(node, readers))
         for node in graph.node
-        if is_head(node, constants)
+        if node.op_type in _CONVOLUTIONS or is_head(node, constants)
     )
 
 

@@ -26,25 +26,29 @@ class Fallback:
     """Quantized layers that run in float.
 
     Attributes:
-        operators: their nodes in the engine, slowest first.
-        names: the same, by the file's own names where these are known.
+        names: those that are known, slowest first, as the file names them.
+        count: how many there are.
         quantized: how many layers the file quantizes.
-        share: their share of the time of all operators, 0..1.
+        precisions: what they run in.
+        share: their share of the time of all operators, 0..1; at least that where not all are
+            known by name.
     """
 
-    operators: tuple[OperatorTime, ...]
     names: tuple[str, ...]
+    count: int
     quantized: int
+    precisions: tuple[str, ...]
     share: float
 
     def __str__(self) -> str:
         """Say how many, how much of the time, and which come first."""
-        names = self.names
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        types = "/".join(sorted({one.precision for one in self.operators}))
+        shown = ", ".join(self.names[:_NAMED])
+        left = self.count - len(self.names[:_NAMED])
+        named = f": {shown}" + (f" and {left} more" if left else "") if shown else ""
+        least = "at least " if len(self.names) < self.count else ""
         return (
-            f"{len(names)} of {self.quantized} layers that the file quantizes run in {types}, "
-            f"{self.share:.0%} of the time: {', '.join(names[:_NAMED])}{more}"
+            f"{self.count} of {self.quantized} layers that the file quantizes run in "
+            f"{'/'.join(self.precisions)}, {least}{self.share:.0%} of the time{named}"
         )
 
 
@@ -61,25 +65,30 @@ def weighted_operators(
 def find_fallback(operators: Sequence[OperatorTime], layers: Sequence[Layer]) -> Fallback | None:
     """Return the layers that the file quantizes and that ran in float, or None.
 
-    Engines rename what they fuse. Nodes that no name connects to a layer are counted: as many of
-    them as quantized layers are missing among those that ran in integers.
+    Engines rename what they fuse. Of float nodes that no name connects to a layer, as many count
+    as quantized layers are missing among the integer ones and as the file's float layers leave
+    over; the fastest of them, so that their share is not made larger than it is.
     """
     named = _by_alias(layers)
-    quantized = sum(layer.quantized for layer in layers)
     weighted = weighted_operators(operators, layers)
-    floats = sorted(
-        (one for one in weighted if one.precision in _FLOATS), key=lambda one: -one.ns[0]
-    )
-    known = [one for one in floats if (layer := _layer(one, named)) and layer.quantized]
-    nameless = [one for one in floats if _layer(one, named) is None]
+    made_from = [(one, _layer(one, named)) for one in weighted if one.precision in _FLOATS]
+    known = [(one, layer) for one, layer in made_from if layer is not None and layer.quantized]
+    nameless = sorted(one.ns[0] for one, layer in made_from if layer is None)
+    quantized = sum(layer.quantized for layer in layers)
     integers = sum(one.precision == "int8" for one in weighted)
-    missing = max(0, quantized - integers - len(known))
-    found = tuple(sorted([*known, *nameless[:missing]], key=lambda one: -one.ns[0]))
-    if not found:
+    meant = {layer for layer in layers if not layer.quantized} - {layer for _, layer in made_from}
+    more = max(0, min(quantized - integers - len(known), len(nameless) - len(meant)))
+    if not known and not more:
         return None
-    total = sum(one.ns[0] for one in operators) or 1.0
-    names = tuple(layer.name if (layer := _layer(one, named)) else one.name for one in found)
-    return Fallback(found, names, quantized, sum(one.ns[0] for one in found) / total)
+    known.sort(key=lambda pair: -pair[0].ns[0])
+    taken = sum(one.ns[0] for one, _ in known) + sum(nameless[:more])
+    return Fallback(
+        names=tuple(layer.name for _, layer in known),
+        count=len(known) + more,
+        quantized=quantized,
+        precisions=tuple(sorted({one.precision for one, _ in made_from})),
+        share=taken / (sum(one.ns[0] for one in operators) or 1.0),
+    )
 
 
 def precision_text(weighted: Sequence[OperatorTime]) -> str | None:

@@ -24,7 +24,7 @@ def elsewhere(engine: str, operators: Sequence[OperatorTime]) -> str | None:
     """Say how much of a model ran on another device than the one that was asked for, if any."""
     asked = _device(engine)
     away = [one for one in operators if not _is_on(one.provider, asked)]
-    if not away or len(away) == len(operators):  # then the engine reports it as a whole
+    if not away:
         return None
     share = sum(one.ns[0] for one in away) / (sum(one.ns[0] for one in operators) or 1.0)
     where = ", ".join(sorted({one.provider for one in away}))

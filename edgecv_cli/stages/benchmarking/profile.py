@@ -112,7 +112,7 @@ def _update(job: _Job, seen: Seen, *, full: bool) -> dict[str, Any]:
     quantized = any(layer.quantized for layer in job.layers)
     return {
         "precision": precision_text(weighted),
-        "float_fallbacks": (len(fallback.operators) if fallback else 0) if quantized else None,
+        "float_fallbacks": (fallback.count if fallback else 0) if quantized else None,
         "operators": profile_of(seen, weighted) if full else None,
     }
 
@@ -121,6 +121,8 @@ def _warnings(job: _Job, seen: Seen) -> Iterator[str]:
     fallback = find_fallback(seen.operators, job.layers)
     if fallback is not None:
         yield str(fallback)
-    other = elsewhere(job.row.engine, seen.operators)
+    engine = job.row.engine
+    told = ran_elsewhere(engine, seen.provider)  # then it is a warning already
+    other = None if told else elsewhere(engine, seen.operators)
     if other is not None:
         yield other
