@@ -28,6 +28,9 @@ class Distribution(Part):
     counts: tuple[int, ...] = Field(description="Inferences in each bin.")
     slower: int = Field(default=0, description="Inferences beyond the last bin.")
     max_ms: float = Field(description="The slowest inference.")
+    quantiles_ms: tuple[float, ...] | None = Field(
+        default=None, description="The 0th to the 100th percentile: what an ECDF is drawn from."
+    )
 
     @property
     def samples(self) -> int:
@@ -120,6 +123,7 @@ def distribution_ns(samples: ArrayLike) -> Distribution:
         counts=tuple(counts.tolist()),
         slower=int(np.count_nonzero(places >= bins)),
         max_ms=float(times.max()) / NS_PER_MS,
+        quantiles_ms=tuple((np.percentile(times, range(101)) / NS_PER_MS).tolist()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.conditions import condition_lines, energy_lines
@@ -9,7 +10,7 @@ from edgecv_cli.cli.render.profile import operator_tables, precision_lines
 from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -23,14 +24,18 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
     """Yield one row a model, the paired ratios, and what makes the figures less certain."""
     with_map = any(run.map is not None for run in result.runs)
     columns = (*_COLUMNS, "mAP50-95") if with_map else _COLUMNS
-    yield grid(columns, [_row(run, with_map=with_map) for run in result.runs], texts=2)
+    names = _names(result.runs)
+    rows = [
+        _row(run, name, with_map=with_map) for run, name in zip(result.runs, names, strict=True)
+    ]
+    yield grid(columns, rows, texts=2)
     for run in result.runs:
         if run.error is not None:
             yield warning(f"{run.model} was not timed: {run.error}")
     for ratio in result.ratios:
         yield line(
             f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
-            f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % bootstrap over paired rounds)"
+            f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % over launches and paired rounds)"
         )
     yield from precision_lines(result)
     yield from energy_lines(result)
@@ -44,11 +49,20 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
     yield from measured_on(result.machine)
 
 
-def _row(run: BenchRun, *, with_map: bool) -> tuple[str, ...]:
+def _names(runs: Sequence[BenchRun]) -> list[str]:
+    """Leave out the folders where file names tell the models apart."""
+    models = {run.model for run in runs}
+    telling = len({Path(model).name for model in models}) == len(models)
+    return [Path(run.model).name if telling else run.model for run in runs]
+
+
+def _row(run: BenchRun, name: str, *, with_map: bool) -> tuple[str, ...]:
+    between = (run.intervals or {}).get("p50_ms")
+    within = "" if between is None else f" ±{(between.high - between.low) / 2:.2f}"
     cells = (
-        run.model,
+        name,
         run.engine,
-        fixed(run.p50_ms, 2),
+        fixed(run.p50_ms, 2, within),
         fixed(run.p95_ms, 2),
         fixed(run.p99_ms, 2),
         fixed(run.fps, 1),
@@ -64,7 +78,9 @@ def _how(result: BenchmarkResult) -> str:
     threads = sorted({run.threads for run in result.runs})
     images = f"; mAP on {result.images} images" if result.images else ""
     fewest = f"at least {min(samples)} timed inferences each, " if samples else ""
+    launched = f" in {result.launches} launches" if result.launches else ""
     return (
-        f"{fewest}{result.rounds} interleaved rounds, {'/'.join(map(str, threads))} threads, "
+        f"{fewest}{result.rounds} interleaved rounds{launched}, "
+        f"{'/'.join(map(str, threads))} threads, ±: half of the 95 % interval, "
         f"inference alone (no pre- or post-processing), {result.seconds:.0f} s{images}"
     )

@@ -11,6 +11,7 @@ from edgecv_cli.stages.compose.conditions import condition_blocks, energy_blocks
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
 from edgecv_cli.stages.compose.profile import profile_blocks
+from edgecv_cli.stages.compose.trade_off import trade_off_blocks
 from edgecv_cli.stages.compose.writing import fixed, megabytes, plural
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ def _gate(gate: GateOutcome) -> tuple[str, ...]:
 def compose_benchmark(result: BenchmarkResult) -> list[Block]:
     """Return the blocks of a run, without its machine."""
     blocks = [*warning_blocks(result.warnings), _table(result)]
-    how = f"{plural(result.rounds, 'interleaved round')}, each artifact in a process of its own."
+    launched = f" in {plural(result.launches, 'launch', 'launches')}" if result.launches else ""
+    how = (
+        f"{plural(result.rounds, 'interleaved round')}{launched}, each artifact in a process of "
+        "its own."
+    )
     mapped = f" mAP by pycocotools on {plural(result.images, 'image')}." if result.images else ""
     blocks.append(Paragraph(f"{how}{mapped}", muted=True))
     blocks += condition_blocks(result)
@@ -64,6 +69,7 @@ def compose_benchmark(result: BenchmarkResult) -> list[Block]:
     ]
     blocks += [Paragraph(text) for text in ratios]
     blocks += energy_blocks(result)
+    blocks += trade_off_blocks(result)
     timed = [Timed(_name(run), run.p50_ms, run.p95_ms, run.distribution) for run in result.runs]
     drawn = latency_blocks(timed, how)
     blocks += [Heading("Latency", 3), *drawn] if drawn else []

@@ -71,9 +71,9 @@ def lost(drop: Drop) -> str:
     return f"{verb} {abs(drop.points):.2f} points ({abs(100 * drop.relative):.1f} %)"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Return a count with its noun; ``many`` is what several are called, if not with an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {many or f'{noun}s'}"
 
 
 def sentence(parts: Iterable[str]) -> str:
