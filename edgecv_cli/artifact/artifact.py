@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 FORMATS = {".onnx": "onnx", ".xml": "openvino"}
 
 
+def weights_beside(path: Path) -> Path | None:
+    """Return the file that a model's format has its weights in; None if they are in the model.
+
+    An ONNX model's external data is not meant: the model itself names it.
+    """
+    if FORMATS.get(path.suffix.lower()) != "openvino":
+        return None
+    from edgecv_cli.graph.openvino_ir import weights_file
+
+    return weights_file(path)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A model file on disk; what is expensive to know is read when asked for."""
@@ -48,9 +60,8 @@ class Artifact:
     @cached_property
     def size_bytes(self) -> int:
         """Bytes of the file itself; of an OpenVINO model with the weights beside it."""
-        weights = self.path.with_suffix(".bin")
-        beside = self.format == "openvino" and weights.is_file()
-        return self.path.stat().st_size + (weights.stat().st_size if beside else 0)
+        beside = weights_beside(self.path)
+        return sum(part.stat().st_size for part in (self.path, beside) if part and part.is_file())
 
     @cached_property
     def sha256(self) -> str:
@@ -76,6 +87,10 @@ class Artifact:
     @cached_property
     def content_digest(self) -> str:
         """Digest of the model without edgecv's metadata; external data counts by its bytes."""
+        if self.format == "openvino":
+            from edgecv_cli.graph.openvino_ir import ir_digest
+
+            return ir_digest(self.path)
         from edgecv_cli.graph.io import content_digest
 
         return content_digest(self.model)

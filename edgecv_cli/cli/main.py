@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("edgecv_cli.cli.commands.inspect", "What a model is, and how we know."),
     "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
+    "convert-openvino": (
+        "edgecv_cli.cli.commands.convert_openvino",
+        "Make it an OpenVINO IR, run and gated.",
+    ),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
     "compare": ("edgecv_cli.cli.commands.compare", "Do two models find the same things."),
     "run": ("edgecv_cli.cli.commands.run", "Do the steps of a pipeline, and resume them."),

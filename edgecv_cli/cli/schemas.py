@@ -22,6 +22,7 @@ RESULTS: dict[str, str] = {
     "inspect": "edgecv_cli.stages.inspect:InspectResult",
     "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
+    "convert-openvino": "edgecv_cli.stages.converting.result:ConvertOpenVinoResult",
     "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
     "compare": "edgecv_cli.stages.compare:CompareResult",
     "detect": "edgecv_cli.stages.detect_result:DetectSummary",

@@ -7,6 +7,7 @@ net/rt_info). What a frontend keeps of a file's own key/value strings stands in
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.core.files import sha256_file
 from edgecv_cli.core.tensors import Shape, TensorSpec, is_image, is_nhwc
 from edgecv_cli.graph.facts import GraphFacts
 
@@ -22,6 +24,8 @@ _MAX_BYTES = 256 * 1024**2  # it only names layers; a longer file ends amid its 
 _KINDS = {"f": "float", "fp": "float", "i": "int", "u": "uint"}
 _INTEGERS = {"i4", "u4", "i8", "u8"}
 _HALVES = {"f16"}
+_METADATA = ["rt_info", "framework"]
+_OWN = "edgecv."  # as graph/io.py's METADATA_PREFIX, without loading onnx for it
 _REMEDY = "save it again with openvino.save_model, or give the .onnx file that it was made from"
 
 
@@ -45,7 +49,9 @@ def read_ir(path: Path, *, input_size: tuple[int, int] | None = None) -> GraphFa
         ModelError: the file can't be read or is no IR.
         UsageError: ``input_size`` contradicts the graph.
     """
-    layers, metadata = _parse(path)
+    reader = _Reader()
+    _parse(path, reader)
+    layers, metadata = reader.layers, reader.metadata
     inputs = tuple(_input(layer) for layer in layers if layer.kind == "Parameter")
     outputs = tuple(_output(layer) for layer in layers if layer.kind == "Result")
     if not inputs or not outputs:
@@ -64,6 +70,54 @@ def read_ir(path: Path, *, input_size: tuple[int, int] | None = None) -> GraphFa
         tail=None,
         tail_problem="an OpenVINO model's decoding is not looked into",
     )
+
+
+def weights_file(path: Path) -> Path:
+    """Return where an IR's weights stand: OpenVINO looks for them under the name of the model."""
+    return path.with_suffix(".bin")
+
+
+def ir_digest(path: Path) -> str:
+    """Return sha256 over an IR without edgecv's own metadata; its weights count by their bytes.
+
+    Raises:
+        ModelError: the file can't be read or is no IR, or its weights are missing.
+    """
+    hashed = _Hasher()
+    _parse(path, hashed)
+    weights = weights_file(path)
+    if not weights.is_file():
+        raise ModelError(f"'{path}' has no weights beside it ('{weights.name}')", remedy=_REMEDY)
+    hashed.digest.update(sha256_file(weights).encode())
+    return hashed.digest.hexdigest()
+
+
+class _Hasher:
+    """Digests what streams by, but for edgecv's entries and the space between tags."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self._tags: list[str] = []
+        self._left_out = 0  # depth at which an entry of edgecv's began; 0: in none
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._tags.append(tag)
+        entry = len(self._tags) == 4 and self._tags[1:3] == _METADATA
+        if entry and attributes.get("name", tag).startswith(_OWN):
+            self._left_out = 4
+        if not self._left_out:
+            self.digest.update(repr((tag, sorted(attributes.items()))).encode())
+
+    def end(self, tag: str) -> None:
+        if not self._left_out:
+            self.digest.update(f"/{tag}".encode())
+        if len(self._tags) == self._left_out:
+            self._left_out = 0
+        self._tags.pop()
+
+    def text(self, text: str) -> None:
+        if text.strip() and not self._left_out:
+            self.digest.update(text.strip().encode())
 
 
 class _Reader:
@@ -85,7 +139,7 @@ class _Reader:
             self.layers[-1].data = attributes
         elif where == ["layers", "layer", "input", "port"]:
             self.layers[-1].precision = attributes.get("precision", "")
-        elif where[:2] == ["rt_info", "framework"] and len(where) == 3:
+        elif where[:2] == _METADATA and len(where) == 3:
             self.metadata[attributes.get("name", tag)] = attributes.get("value", "")
 
     def end(self, _tag: str) -> None:
@@ -101,8 +155,7 @@ def _refuse_doctype(*_: object) -> None:
     raise ValueError("it declares a document type")  # no IR has one, and entities can explode
 
 
-def _parse(path: Path) -> tuple[list[_Layer], dict[str, str]]:
-    reader = _Reader()
+def _parse(path: Path, reader: _Reader | _Hasher) -> None:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = reader.start
@@ -114,7 +167,6 @@ def _parse(path: Path) -> tuple[list[_Layer], dict[str, str]]:
             parser.Parse(file.read(_MAX_BYTES), True)
     except (OSError, ValueError, expat.ExpatError) as error:
         raise ModelError(f"'{path}' is no OpenVINO model: {error}", remedy=_REMEDY) from error
-    return reader.layers, reader.metadata
 
 
 def _input(layer: _Layer) -> TensorSpec:

@@ -17,6 +17,7 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.openvino_file import require_own_weights
 from edgecv_cli.runtime.openvino_profile import mean_ns, read_counters
 from edgecv_cli.runtime.operators import OperatorTime, not_recording
 
@@ -60,11 +61,12 @@ class OpenVinoEngine:
         precision = _precision(core, device, options.precision or _DEFAULT_PRECISION)
         try:
             model = core.read_model(artifact.path)
+            require_own_weights(model, artifact.path)
             compiled = core.compile_model(model, device, _settings(device, precision, options))
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO can't load '{artifact.path}': {_told(error)}",
-                remedy="run it with --engine onnxruntime, or quantize with --target openvino",
+                f"OpenVINO can't load '{artifact.path}': {told(error)}",
+                remedy=_otherwise(artifact),
             ) from error
         execution = _execution(ov, compiled, device)
         _require_kept(execution, compiled, precision, exact=options.exact)
@@ -213,6 +215,12 @@ class OpenVinoRequest:
         self.outputs = {name: t.data for name, t in zip(self._names, tensors, strict=True)}
 
 
+def _otherwise(artifact: Artifact) -> str:
+    if artifact.format == "onnx":
+        return "run it with --engine onnxruntime, or quantize with --target openvino"
+    return "put the .bin of the same name beside the .xml, or convert it again"
+
+
 def _device(core: Any, asked: str) -> str:
     """Return the plugin's name of a device; AUTO and the like would choose in silence."""
     there = list(core.available_devices)
@@ -325,12 +333,12 @@ def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
 
 def _failed(error: Exception) -> EngineError:
     return EngineError(
-        f"OpenVINO failed to run the model: {_told(error)}",
+        f"OpenVINO failed to run the model: {told(error)}",
         remedy="check the input's size and type with `edgecv inspect`",
     )
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Return an exception's words in one line, without OpenVINO's own source places."""
     words = " ".join(_PLACE.sub(" ", str(error)).split())
     return words[:300] or type(error).__name__

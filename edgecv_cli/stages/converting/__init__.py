@@ -1,0 +1,1 @@
+"""What converters share: how a converted file is verified, judged and reported."""
