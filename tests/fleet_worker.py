@@ -103,5 +103,28 @@ def shim(folder, how="fine", marks=None, cache=None):
     return path
 
 
+def marks(folder):
+    """Return the process ids of the workers that wait."""
+    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+
+
+def until(found, seconds=60):
+    """Wait for what ``found`` returns to be true, and return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+def alive(pid):
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -218,9 +218,9 @@ def test_a_host_that_says_it_lives_is_waited_for(host, monkeypatch):
     release = threading.Event()
     one = host(lambda config, context: release.wait(20) and MadeUp(config))
     one.put()
-    monkeypatch.setattr(module, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
     one.wire.send({"do": "run", "job": JOB})
-    until = time.monotonic() + 1.5
+    until = time.monotonic() + 0.9
     while time.monotonic() < until:
         one.wire.send({"do": "alive"})
         time.sleep(0.05)
