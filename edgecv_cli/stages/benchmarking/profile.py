@@ -120,7 +120,7 @@ def _update(job: _Job, seen: Seen, *, full: bool) -> dict[str, Any]:
 def _warnings(job: _Job, seen: Seen) -> Iterator[str]:
     fallback = find_fallback(seen.operators, job.layers)
     if fallback is not None:
-        yield str(fallback)
+        yield f"{fallback}; quantize it for this engine and machine (--target)"
     engine = job.row.engine
     told = ran_elsewhere(engine, seen.provider)  # then it is a warning already
     other = None if told else elsewhere(engine, seen.operators)
