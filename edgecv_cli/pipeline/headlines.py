@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.detect_result import DetectSummary
 from edgecv_cli.stages.evaluate import EvaluateResult
 from edgecv_cli.stages.inspect import InspectResult
@@ -14,16 +15,20 @@ def headline(result: Result) -> str | None:
     """Return one line of figures; None for a stage that has none to show."""
     match result:
         case InspectResult():
-            return _inspect(result)
+            said = _inspect(result)
         case EvaluateResult():
-            return f"mAP {result.map:.3f}, mAP50 {result.map50:.3f} on {result.images} images"
+            said = f"mAP {result.map:.3f}, mAP50 {result.map50:.3f} on {result.images} images"
         case QuantizeResult():
-            return _quantize(result)
+            said = _quantize(result)
+        case ConversionResult():
+            said = _conversion(result)
         case BenchmarkResult():
-            return _benchmark(result)
+            said = _benchmark(result)
         case DetectSummary():
-            return f"{result.detections} objects in {result.frames} frames"
-    return None
+            said = f"{result.detections} objects in {result.frames} frames"
+        case _:
+            return None
+    return said
 
 
 def _inspect(result: InspectResult) -> str:
@@ -41,6 +46,17 @@ def _quantize(result: QuantizeResult) -> str:
         said.append(f"{result.speedup:.2f} x as fast")
     if result.size_ratio is not None:
         said.append(f"{result.size_ratio:.1f} x smaller")
+    return ", ".join(said)
+
+
+def _conversion(result: ConversionResult) -> str:
+    said = [result.precision, f"verified: {result.verified or 'nothing was made'}"]
+    if result.agreement is not None:
+        said.append(f"agreement {result.agreement:.3f}")
+    if result.drop is not None:
+        said.append(f"mAP {-result.drop.points:+.2f} points")
+    if result.speedup is not None:
+        said.append(f"{result.speedup:.2f} x as fast as ONNX Runtime")
     return ", ".join(said)
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecv_cli.artifact.artifact import weights_beside
 from edgecv_cli.artifact.sidecar import sidecar_path
 from edgecv_cli.config.base import Input, mark_of, path_fields
 from edgecv_cli.core.errors import ConfigError, EdgeCVError, OutputExistsError
@@ -82,7 +83,7 @@ def refuse_taken(path: Path, expected: Mapping[Path, str], *, force: bool) -> No
     Raises:
         OutputExistsError: it does, and ``force`` is not given.
     """
-    standing = [path, sidecar_path(path)]
+    standing = [path, *_companions(path)]
     if path.is_dir():
         standing += [entry for entry in path.rglob("*") if not entry.is_dir()]
         standing.remove(path)
@@ -93,6 +94,12 @@ def refuse_taken(path: Path, expected: Mapping[Path, str], *, force: bool) -> No
             raise OutputExistsError(
                 f"{file} exists already", remedy="name another output, or replace it with --force"
             )
+
+
+def _companions(path: Path) -> list[Path]:
+    """Return where what belongs to an artifact stands beside it."""
+    weights = weights_beside(path)
+    return [sidecar_path(path), *([weights] if weights else [])]
 
 
 def check_places(pipeline: Pipeline, report: Path | None) -> None:
@@ -123,7 +130,7 @@ def _claim(path: Path, taken: dict[Path, str], where: str, owner: str) -> None:
                 remedy="give every output a place of its own",
             )
     taken[mine] = owner
-    taken[sidecar_path(mine)] = owner
+    taken |= dict.fromkeys(_companions(mine), owner)
 
 
 def _who(name: str, owner: str) -> str:

@@ -179,7 +179,7 @@ class _Reader:
         here |= {key: self._placed(value, key, stage.config) for key, value in given.items()}
         here[stage.takes] = inputs if stage.takes_many else inputs[0]
         if stage.gives == "artifact":
-            here.setdefault("output", inputs[0])
+            here.setdefault("output", Path(f"output{stage.suffix}"))
         try:
             return stage.config.from_mapping(here, source=where)
         except EdgeCVError as error:

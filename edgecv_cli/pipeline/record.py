@@ -22,11 +22,16 @@ _MARK = "\N{SYMBOL FOR SUBSTITUTE}"  # no path that a tool writes holds it
 M = TypeVar("M", bound=BaseModel)
 
 
+def weights_of(field: str) -> str:
+    """Return what the weights are kept as that stand beside the model of an output."""
+    return f"{field} weights"
+
+
 class Kept(BaseModel):
     """One file that a step made.
 
     Attributes:
-        field: the output that it belongs to.
+        field: the output that it belongs to; :func:`weights_of` it for a model's weights.
         name: its path below that output where that is a folder; empty where it is the output.
         sha256: of its content, which is kept under it.
     """

@@ -10,6 +10,7 @@ from edgecv_cli.pipeline.run_result import RunResult
 from edgecv_cli.report.blocks import Block, Document, Heading, Table, deeper
 from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks
 from edgecv_cli.stages.compose.step import compose_result
+from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
@@ -36,7 +37,8 @@ def run_document(
 
 def _origin(results: Mapping[str, Result]) -> list[Block]:
     """Return the longest history among the models that were made, and the machine."""
-    made = [r for r in results.values() if isinstance(r, QuantizeResult) and r.saved is not None]
+    makers = QuantizeResult | ConversionResult
+    made = [r for r in results.values() if isinstance(r, makers) and r.saved is not None]
     blocks: list[Block] = []
     if made:
         last = max(made, key=lambda result: len(result.provenance))

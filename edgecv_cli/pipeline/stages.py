@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from edgecv_cli.config.base import Config
 from edgecv_cli.config.benchmark import BenchmarkConfig
+from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
 from edgecv_cli.config.detect import DetectConfig
 from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.inspect import InspectConfig
@@ -15,6 +16,8 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
+from edgecv_cli.stages.convert_openvino import convert_openvino
+from edgecv_cli.stages.converting.result import ConvertOpenVinoResult
 from edgecv_cli.stages.detect import run_detect
 from edgecv_cli.stages.detect_result import DetectSummary
 from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
@@ -37,6 +40,7 @@ class Stage:
         gives: ``artifact``: a model at ``output``, which other steps take; ``result``: figures
             alone; ``folder``: figures, and files in ``output`` where that is set.
         takes: the field of ``config`` that holds the artifact or artifacts it looks at.
+        suffix: ending of the artifact's name.
         measured: whether its result holds for this machine alone, whatever its settings.
     """
 
@@ -47,6 +51,7 @@ class Stage:
     run: Callable[[Any, Context], Result]
     gives: Literal["artifact", "result", "folder"] = "result"
     takes: Literal["model", "models"] = "model"
+    suffix: str = ".onnx"
     measured: bool = True
 
     @property
@@ -64,6 +69,15 @@ STAGES: tuple[Stage, ...] = (
     Stage("inspect", 1, InspectConfig, InspectResult, inspect, measured=False),
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
     Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
+    Stage(
+        "convert-openvino",
+        1,
+        ConvertOpenVinoConfig,
+        ConvertOpenVinoResult,
+        convert_openvino,
+        gives="artifact",
+        suffix=".xml",
+    ),
     Stage("benchmark", 2, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
     Stage("detect", 1, DetectConfig, DetectSummary, run_detect, gives="folder"),
 )

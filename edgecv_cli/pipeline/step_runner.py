@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgecv_cli.artifact.artifact import weights_beside
 from edgecv_cli.config.base import Output, mark_of
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.config.run import RunConfig
@@ -18,7 +19,15 @@ from edgecv_cli.pipeline.headlines import headline
 from edgecv_cli.pipeline.keys import artifact_digest
 from edgecv_cli.pipeline.outputs import Content, Delivery
 from edgecv_cli.pipeline.read import MODEL, Pipeline, Step, as_keys
-from edgecv_cli.pipeline.record import Kept, Record, Shelf, input_token, output_token, replaced
+from edgecv_cli.pipeline.record import (
+    Kept,
+    Record,
+    Shelf,
+    input_token,
+    output_token,
+    replaced,
+    weights_of,
+)
 from edgecv_cli.pipeline.run_pictures import quantize_pictures
 from edgecv_cli.pipeline.run_report import run_document
 from edgecv_cli.pipeline.run_result import RunResult, Status, StepReport
@@ -40,7 +49,7 @@ class StepRunner:
         self._pipeline, self._config, self._context = pipeline, config, context
         self._shelf, self._scratch = shelf, scratch
         self._survey = Survey(pipeline, shelf, fresh=config.fresh)
-        self._artifacts: dict[str, Path | Kept] = {MODEL: pipeline.model.absolute()}
+        self._artifacts: dict[str, Path | Record] = {MODEL: pipeline.model.absolute()}
         self._results: dict[str, Result] = {}
         self._pictures: dict[str, list[Block]] = {}
         self._stopped: dict[str, GateNotMetError | None] = {}
@@ -138,6 +147,9 @@ class StepRunner:
         tokens: dict[str, str | None] = {
             str(place): output_token(name) for name, place in places.items()
         }
+        for name, place in places.items():
+            if (weights := weights_beside(place)) is not None:
+                tokens[str(weights)] = output_token(weights_of(name))
         for index, path in reversed(list(enumerate(sources))):
             tokens[str(path)] = input_token(index)
         made = _made(places)
@@ -161,7 +173,7 @@ class StepRunner:
         self._results[step.id] = result
         main = record.file("output") if step.stage.gives == "artifact" else None
         if main is not None:
-            self._artifacts[step.id] = files.get(main.sha256, main)
+            self._artifacts[step.id] = files.get(main.sha256, record)
         published = self._publish(step, record, result, files)
         return _report(
             step,
@@ -225,9 +237,15 @@ class StepRunner:
     def _path(self, name: str) -> Path:
         """Return where an artifact stands, fetched from the store where that is needed."""
         place = self._artifacts[name]
-        if isinstance(place, Kept):
-            path = self._scratch / f"{name}.onnx"
-            path.write_bytes(self._fetch(place, None))
+        if isinstance(place, Record):
+            suffix = next(s.stage.suffix for s in self._pipeline.steps if s.id == name)
+            path = self._scratch / f"{name}{suffix}"
+            for kept, file in (
+                (place.file("output"), path),
+                (place.file(weights_of("output")), weights_beside(path)),
+            ):
+                if kept is not None and file is not None:
+                    file.write_bytes(self._fetch(kept, None))
             self._artifacts[name] = place = path
         return place
 
@@ -240,7 +258,7 @@ class StepRunner:
             if mark_of(info, Output) and (asked or always):
                 folder = self._scratch / f"{step.id}-{name}"
                 folder.mkdir(exist_ok=True)
-                found[name] = folder / (asked.name if asked else f"{step.id}.onnx")
+                found[name] = folder / (asked.name if asked else f"{step.id}{step.stage.suffix}")
         return found
 
 
@@ -252,6 +270,10 @@ def _made(places: dict[str, Path]) -> list[Made]:
             if file.is_file():
                 name = file.relative_to(place).as_posix() if file != place else ""
                 made.append((Kept(field=field, name=name, sha256=sha256_file(file)), file))
+        weights = weights_beside(place)
+        if weights is not None and weights.is_file():
+            kept = Kept(field=weights_of(field), name="", sha256=sha256_file(weights))
+            made.append((kept, weights))
     return made
 
 

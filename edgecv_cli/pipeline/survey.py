@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from edgecv_cli.artifact.artifact import weights_beside
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.config.base import Config
 from edgecv_cli.core.errors import ConfigError, EdgeCVError, UsageError
@@ -14,7 +16,14 @@ from edgecv_cli.core.result import Result
 from edgecv_cli.pipeline.keys import Digests, Key, artifact_digest
 from edgecv_cli.pipeline.outputs import Content, Delivery
 from edgecv_cli.pipeline.read import MODEL, Pipeline, Step
-from edgecv_cli.pipeline.record import Record, Shelf, input_token, output_token, replaced
+from edgecv_cli.pipeline.record import (
+    Record,
+    Shelf,
+    input_token,
+    output_token,
+    replaced,
+    weights_of,
+)
 from edgecv_cli.runtime.opening import find_engine
 
 
@@ -102,6 +111,9 @@ class Survey:
             if files and name == "output" and step.stage.gives == "artifact":
                 text = sidecar_text(files[""].sha256, result.to_json())
                 beside = {sidecar_path(path).name: Content.of(text)}
+            weights, kept = weights_beside(path), record.file(weights_of(name))
+            if weights is not None and kept is not None:
+                beside[weights.name] = contents[kept.sha256]
             found.append(Delivery(path, files, beside))
         if step.result is not None:
             found.append(Delivery(step.result, {"": Content.of(_text(result))}))
@@ -114,13 +126,20 @@ class Survey:
         labels |= {name: path or name for name, path in outputs.items()}
         inputs = {input_token(i): labels[name] for i, name in enumerate(step.inputs)}
         fields = step.stage.config.model_fields
-        return {**inputs, **{output_token(name): step.written.get(name) for name in fields}}
+        written = {name: step.written.get(name) for name in fields}
+        written |= {weights_of(name): _weights(path) for name, path in written.items()}
+        return {**inputs, **{output_token(name): path for name, path in written.items()}}
 
 
 def _check_engines(config: Config) -> None:
     asked = getattr(config, "engine", ())
     for engine in (asked,) if isinstance(asked, str) else asked or ():
         find_engine(engine.partition(":")[0])
+
+
+def _weights(path: str | None) -> str | None:
+    beside = None if path is None else weights_beside(Path(path))
+    return None if beside is None else str(beside)
 
 
 def _text(result: Result) -> str:

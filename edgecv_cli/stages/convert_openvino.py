@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from edgecv_cli.artifact.artifact import weights_beside
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
@@ -68,10 +69,15 @@ def _write(made: Judged, target: Path, places: list[Path]) -> ConvertOpenVinoRes
     """Write the judged files and the sidecar; returns the result that says so."""
     xml, weights, sidecar = places
     files = []
-    for source, place in ((made.path.with_suffix(".bin"), weights), (made.path, xml)):
+    parts: tuple[tuple[Literal["weights", "model"], Path, Path], ...] = (
+        ("weights", made.path.with_suffix(".bin"), weights),
+        ("model", made.path, xml),
+    )
+    for part, source, place in parts:
         shutil.copyfile(source, place)
         files.append(
             SavedFile(
+                part=part,
                 path=str(target.with_name(place.name)),
                 size_bytes=place.stat().st_size,
                 sha256=sha256_file(place),

@@ -40,6 +40,7 @@ def build_result(
         machine=machine(config.threads),
         model=str(config.model),
         family=source.spec.family,
+        spec=pair.stored,
         precision=source.precision,
         hint="bf16" if config.precision == "bf16" else None,
         verified=seen.verified,

@@ -107,7 +107,8 @@ def _outcome(result: ConversionResult) -> Iterator[RenderableType]:
     else:
         yield line(f"saved {result.saved} ({result.precision})", "bold green")
     for file in result.files:
-        yield line(f"{file.path}  {megabytes(file.size_bytes)}  sha256 {file.sha256}", "dim")
+        name = file.path or file.part
+        yield line(f"{name}  {megabytes(file.size_bytes)}  sha256 {file.sha256}", "dim")
     if result.report is not None:
         yield line(f"report: {result.report}")
     if result.rejected is not None:

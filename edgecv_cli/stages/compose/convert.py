@@ -72,7 +72,7 @@ def compose_conversion(result: ConversionResult, pictures: Sequence[Block] = ())
 
 def _verdict(result: ConversionResult) -> Callout:
     if result.saved is not None:
-        names = " and ".join(Path(file.path).name for file in result.files)
+        names = " and ".join(Path(file.path).name for file in result.files if file.path)
         return Callout("Every gate was met.", f"Saved as {names}.", "good")
     kept = f" It was kept as {Path(result.rejected).name}." if result.rejected else ""
     text = f"Nothing was saved under the name that was asked for.{kept}"

@@ -8,8 +8,10 @@ from edgecv_cli.core.result import Result
 from edgecv_cli.report.blocks import Block, Facts
 from edgecv_cli.stages.benchmark import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark import compose_benchmark
+from edgecv_cli.stages.compose.convert import compose_conversion
 from edgecv_cli.stages.compose.evaluate import compose_evaluate
 from edgecv_cli.stages.compose.quantize import compose_quantize
+from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.evaluate import EvaluateResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
@@ -19,6 +21,8 @@ def compose_result(result: Result, pictures: Sequence[Block] = ()) -> list[Block
     match result:
         case QuantizeResult():
             return compose_quantize(result, pictures)
+        case ConversionResult():
+            return compose_conversion(result, pictures)
         case EvaluateResult():
             return compose_evaluate(result, pictures)
         case BenchmarkResult():

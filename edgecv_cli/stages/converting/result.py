@@ -8,6 +8,7 @@ from pydantic import Field
 
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.result import Drop, Interval, Part, Result
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.parity import Parity
 from edgecv_cli.stages.quantize_result import HowMade, QuantizeResult, Side
 
@@ -15,7 +16,8 @@ from edgecv_cli.stages.quantize_result import HowMade, QuantizeResult, Side
 class SavedFile(Part):
     """One file that was saved."""
 
-    path: str
+    part: Literal["model", "weights"]
+    path: str | None = Field(default=None, description="Absent where a pipeline publishes none.")
     size_bytes: int
     sha256: str
 
@@ -25,6 +27,9 @@ class ConversionResult(Result):
 
     model: str
     family: str
+    spec: DetectorSpec | None = Field(
+        default=None, description="How the result is fed and read; it stands in the file as well."
+    )
     precision: str = Field(description="What most weights are stored in: fp32, fp16 or int8.")
     verified: Literal["ran", "built", "structure"] | None = Field(
         default=None,

@@ -53,4 +53,5 @@ def test_names_are_unique():
 
 @EACH
 def test_every_stage_is_a_command(stage):
-    assert (Path(__file__).parents[3] / f"edgecv_cli/cli/commands/{stage.name}.py").is_file()
+    name = f"{stage.name.replace('-', '_')}.py"
+    assert (Path(__file__).parents[3] / "edgecv_cli/cli/commands" / name).is_file()
