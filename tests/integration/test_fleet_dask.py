@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,21 +24,40 @@ from edgecv_cli.pipeline.fleet.benchmark import benchmark_fleet
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+def certificate(folder):
+    """Make a certificate that is its own authority, and its key, in ``me.pem`` and ``key.pem``."""
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    out = ["-keyout", folder / "key.pem", "-out", folder / "me.pem", "-subj", "/CN=edgecv"]
+    subprocess.run(["openssl", *made, *out], check=True, capture_output=True, timeout=60)
+
+
 class Cluster:
-    """A scheduler, and workers that can be killed, each with a cache of its own."""
+    """A scheduler, and workers that can be killed, each with a cache of its own.
+
+    They speak TLS where openssl is there to make the certificates, else plain TCP.
+    """
 
     def __init__(self, folder):
         self._folder = folder
         self._processes = []
-        self._start("scheduler", "dask_scheduler", "--port", "0", "--no-show")
+        self._tls, self.keys = [], ""
+        if shutil.which("openssl"):
+            certificate(folder)
+            me, key = folder / "me.pem", folder / "key.pem"
+            self._tls = ["--tls-ca-file", me, "--tls-cert", me, "--tls-key", key]
+            self.keys = f", ca: '{me}', cert: '{me}', key: '{key}'"
+        scheme = ["--protocol", "tls"] if self._tls else []
+        self._start("scheduler", "dask_scheduler", "--port", "0", "--no-show", *scheme)
         log = folder / "scheduler.log"
-        self.address = until(lambda: re.search(r"tcp://127\.0\.0\.1:\d+", log.read_text()))[0]
+        found = until(lambda: re.search(r"t(cp|ls)://127\.0\.0\.1:\d+", log.read_text()))
+        self.address = found[0]
+        self.door = f"dask: '{self.address}'{self.keys}"
 
     def _start(self, name, program, *args):
         argv = [sys.executable, "-m", f"distributed.cli.{program}", "--host", "127.0.0.1"]
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [*argv, "--no-dashboard", *args],
+                [*argv, "--no-dashboard", *self._tls, *args],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -100,7 +120,7 @@ def test_workers_answer_die_and_are_refused(cluster, model):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    door = f"dask: '{cluster.address}'"
+    door = cluster.door
     result = run(
         model,
         [
@@ -137,6 +157,6 @@ def test_interrupting_stops_the_job_there(cluster, model):
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     with pytest.raises(InterruptedByUser):
-        run(model, [f"- {{name: edge, dask: '{cluster.address}'}}"], context=context, duration=600)
+        run(model, [f"- {{name: edge, {cluster.door}}}"], context=context, duration=600)
     interrupter.join()
     until(lambda: not cluster.jobs("edge"))

@@ -25,7 +25,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def fleet_home() -> Path:
-    """Return the folder in which a worker keeps files and its lock."""
+    """Return the folder in which a worker keeps what it was sent."""
     return cache_home() / "fleet"
 
 

@@ -3,52 +3,54 @@
 from __future__ import annotations
 
 import fcntl
-import platform
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from edgecv_cli.core.context import Cancel
 from edgecv_cli.core.errors import DeviceError
-from edgecv_cli.core.files import writing
 
+MACHINE = Path("/")
 _POLL_SECONDS = 0.1
 
 
 @contextmanager
 def measuring_alone(
-    home: Path, *, wait_seconds: float, cancel: Cancel, waiting: Callable[[], None]
+    *,
+    wait_seconds: float,
+    cancel: Cancel,
+    waiting: Callable[[], None],
+    place: Path = MACHINE,
 ) -> Iterator[None]:
     """Hold this device's turn: a lock that the kernel drops with the process.
 
-    It keeps apart what this user's workers measure, not what other users do. The file bears the
-    machine's name, for a home folder may be shared by several.
+    The lock (flock(2)) is on the root folder, which takes no permission but to read: so it keeps
+    all users of a machine apart, and nothing has to be written anywhere.
 
     Args:
-        home: folder of the lock.
         wait_seconds: how long to wait for it.
         cancel: polled while waiting.
         waiting: called once if it has to be waited for.
+        place: an existing folder that stands for the device.
 
     Raises:
         DeviceError: the device is still measuring something else.
     """
-    path = home / f"measuring-{platform.node() or 'here'}.lock"
-    with writing(path):
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = path.open("ab")
-    with lock:
-        if not _taken(lock):
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not _taken(descriptor):
             waiting()
-            _wait(lock, wait_seconds, cancel)
+            _wait(descriptor, wait_seconds, cancel)
         yield
+    finally:
+        os.close(descriptor)
 
 
-def _wait(lock: IO[bytes], seconds: float, cancel: Cancel) -> None:
+def _wait(descriptor: int, seconds: float, cancel: Cancel) -> None:
     deadline = time.monotonic() + seconds
-    while not _taken(lock):
+    while not _taken(descriptor):
         cancel.check()
         if time.monotonic() >= deadline:
             raise DeviceError(
@@ -58,9 +60,9 @@ def _wait(lock: IO[bytes], seconds: float, cancel: Cancel) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _taken(lock: IO[bytes]) -> bool:
+def _taken(descriptor: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -24,7 +24,7 @@ from edgecv_cli.pipeline.fleet.blobs import Blobs
 from edgecv_cli.pipeline.fleet.functions import FUNCTIONS, JobFunction, run_job
 from edgecv_cli.pipeline.fleet.job import PROTOCOL, Job
 from edgecv_cli.pipeline.fleet.relay import Relay
-from edgecv_cli.pipeline.fleet.turn import measuring_alone
+from edgecv_cli.pipeline.fleet.turn import MACHINE, measuring_alone
 from edgecv_cli.pipeline.fleet.wire import Message, Wire, WireClosedError
 
 BEAT_SECONDS = 2.0
@@ -51,7 +51,11 @@ def hello() -> Message:
 
 
 def do_job(
-    job: Job, home: Path, work: Work, functions: Sequence[JobFunction] = FUNCTIONS
+    job: Job,
+    home: Path,
+    work: Work,
+    functions: Sequence[JobFunction] = FUNCTIONS,
+    place: Path = MACHINE,
 ) -> Message:
     """Do a job alone on this device, and return the reply: its result, or why there is none."""
     context = Context(progress=work.relay, cancel=work.cancel)
@@ -61,7 +65,7 @@ def do_job(
 
     try:
         with measuring_alone(
-            home, wait_seconds=job.wait_seconds, cancel=work.cancel, waiting=waiting
+            wait_seconds=job.wait_seconds, cancel=work.cancel, waiting=waiting, place=place
         ):
             work.relay.state = "starting"
             return {"ok": run_job(job, Blobs(home / "files"), context, functions)}
@@ -87,14 +91,20 @@ class Worker:
 
     Args:
         wire: to the host.
-        home: folder for files and the lock.
+        home: folder for files.
         functions: what a job can name.
+        place: what stands for the device, where one thing is measured at a time.
     """
 
     def __init__(
-        self, wire: Wire, home: Path, functions: Sequence[JobFunction] = FUNCTIONS
+        self,
+        wire: Wire,
+        home: Path,
+        functions: Sequence[JobFunction] = FUNCTIONS,
+        place: Path = MACHINE,
     ) -> None:
         self._wire, self._home, self._functions = wire, home, functions
+        self._place = place
         self._work: Work | None = None
         self._heard = self._beaten = time.monotonic()
 
@@ -186,7 +196,7 @@ class Worker:
         work = Work()
 
         def run() -> None:
-            work.reply = do_job(job, self._home, work, self._functions)
+            work.reply = do_job(job, self._home, work, self._functions, self._place)
 
         work.thread = threading.Thread(target=run, name="job", daemon=True)
         self._work = work

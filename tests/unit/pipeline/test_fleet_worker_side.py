@@ -39,7 +39,7 @@ class Host:
         self._mine = [to_worker[1], to_host[0]]
         self.wire = Wire(to_host[0], to_worker[1])
         functions = (JobFunction("benchmark", BenchmarkConfig, run),)
-        worker = Worker(Wire(to_worker[0], to_host[1]), home, functions)
+        worker = Worker(Wire(to_worker[0], to_host[1]), home, functions, home)
 
         def serve():
             worker.serve()
@@ -230,7 +230,7 @@ def test_a_host_that_says_it_lives_is_waited_for(host, monkeypatch):
 
 def hold(home, seconds=0.0, waiting=lambda: None, cancel=None):
     cancel = cancel or Cancel()
-    return measuring_alone(home, wait_seconds=seconds, cancel=cancel, waiting=waiting)
+    return measuring_alone(place=home, wait_seconds=seconds, cancel=cancel, waiting=waiting)
 
 
 def test_two_do_not_measure_at_once(tmp_path):
