@@ -22,10 +22,13 @@ from edgecv_cli.core.channel import Channel, ChannelClosedError, Message
 from edgecv_cli.core.errors import EdgeCVError
 
 SERVICES = {
+    "end-to-end": "edgecv_cli.measure.end_to_end_service:EndToEndService",
     "doctor": "edgecv_cli.measure.doctor.service:DoctorService",
     "latency": "edgecv_cli.measure.latency_service:LatencyService",
     "operators": "edgecv_cli.measure.operator_service:OperatorService",
     "probe": "edgecv_cli.core.child_probe:ProbeService",
+    "throughput": "edgecv_cli.measure.throughput_service:ThroughputService",
+    "tensorrt-rtx": "edgecv_cli.runtime.tensorrt_rtx_service:TensorRtRtxService",
 }
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

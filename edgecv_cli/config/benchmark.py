@@ -14,7 +14,7 @@ from edgecv_cli.config.base import (
     Flag,
     OutputPath,
 )
-from edgecv_cli.config.common import ENGINES, CoreList, ImageSize, ReportPath
+from edgecv_cli.config.common import ENGINES, CoreList, ImageSize, ReportPath, Scenario
 from edgecv_cli.config.fail_if import Condition, refuse_contradictions
 from edgecv_cli.core.errors import UsageError
 
@@ -59,6 +59,22 @@ class BenchmarkConfig(CommonConfig):
         le=86_400,
         description="Seconds that a model may take to load and to answer once, before it is given "
         "up as hung.",
+    )
+    end_to_end: bool = Field(
+        False,
+        description="Time whole pictures as well, stage by stage: decode, preprocess, infer, "
+        "post-process; on the images of --data, or on drawn ones.",
+    )
+    streams: Annotated[int | None, Flag(metavar="N")] = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Measure throughput as well: images a second with N inferences in flight.",
+    )
+    scenario: Scenario | None = Field(
+        None,
+        description="State a percentile with 99 % confidence as well, as MLPerf does: "
+        "single-stream (p90 of one picture) or multi-stream (p99 of eight at once).",
     )
     profile: bool = Field(
         False,

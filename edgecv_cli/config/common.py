@@ -14,6 +14,7 @@ from edgecv_cli.config.base import OutputPath
 
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86", "cpu-arm", "tensorrt", "openvino", "generic"]
 Prefer = Literal["accuracy", "balanced", "speed"]
+Scenario = Literal["single-stream", "multi-stream"]
 
 ENGINES = ("onnxruntime", "openvino")
 """The engines that edgecv runs models on, for shells to complete; runtime/ has them."""

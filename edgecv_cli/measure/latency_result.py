@@ -6,9 +6,11 @@ from pydantic import Field
 
 from edgecv_cli.core.measurement import Distribution, LatencySummary
 from edgecv_cli.core.result import Interval, Part
+from edgecv_cli.measure.end_to_end import EndToEnd
 from edgecv_cli.measure.energy import EnergyUse
 from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.measure.operator_profile import OperatorProfile
+from edgecv_cli.measure.throughput import ScenarioOutcome, Throughput
 
 
 class BenchRun(Part):
@@ -66,6 +68,9 @@ class BenchRun(Part):
     map_low: float | None = Field(default=None, description="Lower end of its bootstrap interval.")
     map_high: float | None = Field(default=None, description="Upper end of its bootstrap interval.")
     energy: EnergyUse | None = None
+    end_to_end: EndToEnd | None = None
+    throughput: Throughput | None = None
+    scenario: ScenarioOutcome | None = None
     precision: str | None = Field(
         default=None,
         description="What types the layers with weights work in, as the engine shows it: of files "

@@ -26,6 +26,8 @@ class EngineOptions:
         exact: run quantize and dequantize as they are written, in float with 32-bit sums, and
             never an integer kernel: what a file means, on any machine.
         profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
+        streams: inferences that are meant to be in flight at once, through requests of their own;
+            they share the threads.
     """
 
     device: str | None = None
@@ -34,6 +36,7 @@ class EngineOptions:
     spinning: bool = False
     exact: bool = False
     profile: bool = False
+    streams: int = 1
 
 
 @dataclass(frozen=True)

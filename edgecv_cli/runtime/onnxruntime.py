@@ -81,7 +81,9 @@ class OnnxRuntimeRunner:
         ort = require("onnxruntime", pip="onnxruntime", why="running ONNX models")
         ort.disable_telemetry_events()
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads or usable_cores()
+        threads = options.threads or usable_cores()
+        # Each run takes the thread that calls it and those of the pool, which all runs share.
+        settings.intra_op_num_threads = max(1, threads // options.streams)
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4
         settings.add_session_config_entry(

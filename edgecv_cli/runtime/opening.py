@@ -18,6 +18,7 @@ def open_runner(
     *,
     exact: bool = False,
     profile: bool = False,
+    streams: int = 1,
 ) -> Runner:
     """Load a model with an engine.
 
@@ -28,6 +29,7 @@ def open_runner(
         threads: threads that the engine may use; None is one per usable core.
         exact: run quantize and dequantize as they are written, without integer kernels.
         profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
+        streams: inferences that are meant to be in flight at once; they share the threads.
 
     Raises:
         UsageError: no engine of that name, or it does not read this format.
@@ -58,6 +60,7 @@ def open_runner(
             threads=threads,
             exact=exact,
             profile=profile,
+            streams=streams,
         ),
     )
 

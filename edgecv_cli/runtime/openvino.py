@@ -251,8 +251,8 @@ def _precision(core: Any, device: str, asked: str) -> str:
 def _settings(device: str, precision: str, options: EngineOptions) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": options.streams,
         "PERF_COUNT": options.profile,
     }
     if device == "CPU":

@@ -23,6 +23,7 @@ from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.runtime.opening import find_engine
 from edgecv_cli.stages.benchmarking.accuracy import accuracy
+from edgecv_cli.stages.benchmarking.beside import end_to_end, scenario, streams
 from edgecv_cli.stages.benchmarking.extras import Asked, Extra, with_extras
 from edgecv_cli.stages.benchmarking.profile import profile
 from edgecv_cli.stages.compose.benchmark_files import benchmark_files
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
     from edgecv_cli.detector.spec import DetectorSpec
 
-_EXTRAS: tuple[Extra, ...] = (accuracy, profile)
+_EXTRAS: tuple[Extra, ...] = (streams, scenario, end_to_end, accuracy, profile)
 
 
 class BenchmarkResult(Result):

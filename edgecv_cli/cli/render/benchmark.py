@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecv_cli.cli.render.beside import beside_tables
 from edgecv_cli.cli.render.conditions import condition_lines, energy_lines
 from edgecv_cli.cli.render.profile import operator_tables, precision_lines
 from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
@@ -32,11 +33,8 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
     for run in result.runs:
         if run.error is not None:
             yield warning(f"{run.model} was not timed: {run.error}")
-    for ratio in result.ratios:
-        yield line(
-            f"{ratio.b}: {ratio.ratio:.2f} x as fast as {ratio.a} "
-            f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % over launches and paired rounds)"
-        )
+    yield from _ratios(result)
+    yield from beside_tables(result.runs, names)
     yield from precision_lines(result)
     yield from energy_lines(result)
     yield from operator_tables(result)
@@ -49,11 +47,25 @@ def render(result: BenchmarkResult) -> Iterator[RenderableType]:
     yield from measured_on(result.machine)
 
 
+def _ratios(result: BenchmarkResult) -> Iterator[RenderableType]:
+    telling = _names_tell(result.runs)
+    for ratio in result.ratios:
+        a, b = (Path(label).name if telling else label for label in (ratio.a, ratio.b))
+        yield line(
+            f"{b}: {ratio.ratio:.2f} x as fast as {a} "
+            f"({ratio.low:.2f} to {ratio.high:.2f}, 95 % over launches and paired rounds)"
+        )
+
+
 def _names(runs: Sequence[BenchRun]) -> list[str]:
     """Leave out the folders where file names tell the models apart."""
-    models = {run.model for run in runs}
-    telling = len({Path(model).name for model in models}) == len(models)
+    telling = _names_tell(runs)
     return [Path(run.model).name if telling else run.model for run in runs]
+
+
+def _names_tell(runs: Sequence[BenchRun]) -> bool:
+    models = {run.model for run in runs}
+    return len({Path(model).name for model in models}) == len(models)
 
 
 def _row(run: BenchRun, name: str, *, with_map: bool) -> tuple[str, ...]:

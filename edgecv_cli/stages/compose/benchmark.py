@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.report.blocks import Block, Callout, Document, Heading, Paragraph, Table
+from edgecv_cli.stages.compose.beside import beside_blocks
 from edgecv_cli.stages.compose.conditions import condition_blocks, energy_blocks
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
@@ -73,7 +74,7 @@ def compose_benchmark(result: BenchmarkResult) -> list[Block]:
     timed = [Timed(_name(run), run.p50_ms, run.p95_ms, run.distribution) for run in result.runs]
     drawn = latency_blocks(timed, how)
     blocks += [Heading("Latency", 3), *drawn] if drawn else []
-    return blocks + profile_blocks(result)
+    return [*blocks, *beside_blocks(result), *profile_blocks(result)]
 
 
 def _name(run: BenchRun) -> str:
