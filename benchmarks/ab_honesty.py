@@ -1,14 +1,15 @@
 """Whether a benchmark's intervals can be trusted: the same network against itself, many times.
 
-    python benchmarks/ab_honesty.py [MODEL.onnx] [--runs 100] [--duration 2] [--threads 1]
-        [--twin] [--load] [--json FILE]
+    python benchmarks/ab_honesty.py [MODEL.onnx] [--runs 100] [--duration 2] [--launches 3]
+        [--threads 1] [--load] [--json FILE]
 
-Every run is a whole `edgecv benchmark` of two files. Without `--twin` both hold the same network,
-so that the ratio is 1 and a 95 % interval should hold it; with `--twin` the second has one layer
-in twenty more, about 5 % of added work, which an interval should tell from 1. `--load` keeps
-another process busy on one core meanwhile. Without a model, a stack of equal convolutions is used
-(and `--twin` needs that). Prints JSON: `covers_1` and `excludes_1` out of `runs`, and the median
-width of the interval as a share of the ratio.
+Every run is a whole `edgecv benchmark` of three files: a network, the same again, and a twin with
+one layer in twenty more, which is about 5 % of added work. The ratio to the same network is 1, and
+a 95 % interval should hold it; that of the twin should leave 1 out. `--load` keeps another process
+busy on one core meanwhile. Without a model a stack of equal convolutions is used; with one there
+is no twin. Prints JSON: for `same` and `twin`, how many of the `runs` hold 1 (`covers_1`) and how
+many do not, the median width of the interval as a share of the ratio, and the spread of the ratios
+themselves.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecv_cli.config.benchmark import BenchmarkConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.measure.hardware import machine
+from edgecv_cli.measure.latency_result import Ratio
 from edgecv_cli.stages.benchmark import benchmark
 
-_LAYERS, _CHANNELS, _SIDE = 40, 32, 56
+_LAYERS, _CHANNELS, _SIDE = 40, 32, 28
 
 
 def stack(layers: int) -> onnx.ModelProto:
@@ -60,15 +62,17 @@ def stack(layers: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
-def two_files(folder: Path, model: Path | None, *, twin: bool) -> tuple[Path, Path]:
-    a, b = folder / "a.onnx", folder / "b.onnx"
+def files(folder: Path, model: Path | None) -> dict[str, Path]:
+    """Return the files by what they are: the first, the same again, and the twin."""
+    made = {name: folder / f"{name}.onnx" for name in ("first", "same", "twin")}
     if model is not None:
-        for place in (a, b):
+        del made["twin"]
+        for place in made.values():
             shutil.copy(model, place)
-        return a, b
-    onnx.save(stack(_LAYERS), a)
-    onnx.save(stack(_LAYERS + _LAYERS // 20 if twin else _LAYERS), b)
-    return a, b
+        return made
+    for name, place in made.items():
+        onnx.save(stack(_LAYERS + _LAYERS // 20 if name == "twin" else _LAYERS), place)
+    return made
 
 
 @contextmanager
@@ -84,40 +88,44 @@ def busy(wanted: bool) -> Iterator[None]:
 
 
 def study(options: argparse.Namespace) -> dict[str, Any]:
-    rows: list[dict[str, float]] = []
+    rows: dict[str, list[Ratio]] = {}
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, busy(options.load):
-        a, b = two_files(Path(folder), options.model, twin=options.twin)
+        made = files(Path(folder), options.model)
         for run in range(options.runs):
             config = BenchmarkConfig(
-                models=(a, b), duration=options.duration, threads=options.threads, seed=run
+                models=tuple(made.values()),
+                duration=options.duration,
+                launches=options.launches,
+                threads=options.threads,
+                seed=run,
             )
             began = time.perf_counter()
-            ratio = benchmark(config, Context(seed=run)).ratios[0]
-            rows.append(
-                {
-                    "ratio": ratio.ratio,
-                    "low": ratio.low,
-                    "high": ratio.high,
-                    "seconds": time.perf_counter() - began,
-                }
-            )
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    low, high, ratios = (np.array([row[key] for row in rows]) for key in ("low", "high", "ratio"))
-    covers = (low <= 1) & (high >= 1)
+            for ratio in benchmark(config, Context(seed=run)).ratios:
+                rows.setdefault(Path(ratio.b).stem, []).append(ratio)
+            seconds.append(time.perf_counter() - began)
+            print(json.dumps({k: summary(v) for k, v in rows.items()}), file=sys.stderr, flush=True)
     return {
         "model": options.model.name if options.model else f"{_LAYERS} convolutions",
-        "twin": options.twin,
         "load": options.load,
         "threads": options.threads,
         "duration": options.duration,
-        "runs": len(rows),
-        "covers_1": int(covers.sum()),
-        "excludes_1": int((~covers).sum()),
-        "median_width": float(np.median((high - low) / ratios)),
-        "median_ratio": float(np.median(ratios)),
-        "ratio_spread": float(ratios.std()),
-        "median_seconds": float(np.median([row["seconds"] for row in rows])),
+        "launches": options.launches,
+        **{name: summary(ratios) for name, ratios in rows.items()},
+        "median_seconds": float(np.median(seconds)),
         "machine": machine(options.threads).model_dump(mode="json", exclude_none=True),
+    }
+
+
+def summary(ratios: list[Ratio]) -> dict[str, float]:
+    covers = sum(one.low <= 1 <= one.high for one in ratios)
+    return {
+        "runs": len(ratios),
+        "covers_1": covers,
+        "excludes_1": len(ratios) - covers,
+        "median_width": float(np.median([(one.high - one.low) / one.ratio for one in ratios])),
+        "median_ratio": float(np.median([one.ratio for one in ratios])),
+        "spread_of_ratios": float(np.std([one.ratio for one in ratios])),
     }
 
 
@@ -126,13 +134,11 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--duration", type=float, default=2.0)
+    parser.add_argument("--launches", type=int, default=3)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--twin", action="store_true")
     parser.add_argument("--load", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if options.twin and options.model:
-        parser.error("--twin makes its own networks: leave MODEL out")
     result = json.dumps(study(options), indent=2)
     if options.json:
         options.json.write_text(result)
