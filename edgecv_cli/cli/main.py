@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
     "compare": ("edgecv_cli.cli.commands.compare", "Do two models find the same things."),
+    "convert-trt": ("edgecv_cli.cli.commands.convert_trt", "Make it fit for TensorRT, and build."),
     "run": ("edgecv_cli.cli.commands.run", "Do the steps of a pipeline, and resume them."),
     "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
     "doctor": ("edgecv_cli.cli.commands.doctor", "What this machine has and lacks."),

@@ -26,6 +26,7 @@ RESULTS: dict[str, str] = {
     "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
     "compare": "edgecv_cli.stages.compare:CompareResult",
     "detect": "edgecv_cli.stages.detect_result:DetectSummary",
+    "convert-trt": "edgecv_cli.stages.convert_trt_result:ConvertTrtResult",
     "run": "edgecv_cli.pipeline.run_result:RunResult",
     "doctor": "edgecv_cli.stages.doctor:DoctorResult",
 }

@@ -81,7 +81,7 @@ def _undo(graph: ir.Graph, restore: ir.Node, decoding: AbstractSet[str]) -> None
     elif quantize is not None and quantize.op_type == _QUANTIZE:
         whole = quantize.inputs[0]
         assert whole is not None
-        value = whole if whole.name in decoding else _clamped(graph, quantize, whole)
+        value = whole if whole.name in decoding else clamped(graph, quantize, whole)
         _replace(graph, restore, value)
 
 
@@ -107,13 +107,13 @@ def _stored(graph: ir.Graph, restore: ir.Node) -> ir.Value:
     unique = f"{name}_float"
     while unique in graph.initializers:
         unique += "_"
-    array = _real(restore)
+    array = real_values(restore)
     value = ir.Value(name=unique, const_value=ir.tensor(array, name=unique))
     graph.register_initializer(value)
     return value
 
 
-def _real(restore: ir.Node) -> NDArray[np.float32]:
+def real_values(restore: ir.Node) -> NDArray[np.float32]:
     """Compute (q - zero point) x scale in float32, as ONNX defines DequantizeLinear.
 
     Raises:
@@ -154,7 +154,7 @@ def _attribute(node: ir.Node, name: str, default: int) -> int:
     return default if found is None else int(found.as_int())
 
 
-def _clamped(graph: ir.Graph, quantize: ir.Node, value: ir.Value) -> ir.Value:
+def clamped(graph: ir.Graph, quantize: ir.Node, value: ir.Value) -> ir.Value:
     """Return the tensor that was quantized, behind the clamp that its grid stood for, if any."""
     top = _top_of_clamp(quantize)
     producer = value.producer()

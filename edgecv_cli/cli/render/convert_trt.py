@@ -1,0 +1,122 @@
+"""What ``edgecv convert-trt`` shows."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from edgecv_cli.cli.render.tables import (
+    facts,
+    fixed,
+    grid,
+    line,
+    lost,
+    measured_on,
+    megabytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from edgecv_cli.stages.convert_trt_result import (
+        CheckedAgainst,
+        ConvertTrtResult,
+        EngineBuilt,
+        Repaired,
+        RuleFinding,
+    )
+
+_STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
+_SHOWN = 3
+
+
+def render(result: ConvertTrtResult) -> Iterator[RenderableType]:
+    """Yield what was rewritten, the findings by rule, how it compares, and the engine."""
+    yield line(f"{result.model} for {result.runtime} (--device {result.device})", "bold")
+    yield from _repairs(result.fixed)
+    yield from _findings(result.preflight)
+    if result.checked is not None:
+        yield from _checked(result.checked)
+    for name, said in result.gates.items():
+        yield line(f"{name}: {said}")
+    if result.engine is not None:
+        yield _engine(result.engine)
+    if result.command is not None and result.saved is not None:
+        yield line(f"build it on the device: {result.command}")
+    for note in result.notes:
+        yield line(note, "dim")
+    if result.saved is not None:
+        yield line(f"saved: {result.saved} (verified: {result.verified})")
+    yield from measured_on(result.machine)
+
+
+def _repairs(fixes: Sequence[Repaired]) -> Iterator[RenderableType]:
+    """Yield a row for each kind of repair."""
+    ordered = sorted(fixes, key=lambda one: (one.rule, one.did))
+    kinds = [
+        (rule, did, list(group))
+        for (rule, did), group in groupby(ordered, key=lambda one: (one.rule, one.did))
+    ]
+    rows = [
+        (rule, did, "exact" if all(one.exact for one in group) else "re-fitted", str(len(group)))
+        for rule, did, group in kinds
+    ]
+    if rows:
+        yield line(f"fixed: {len(fixes)} places")
+        yield grid(("rule", "what was done", "numbers", "places"), rows, texts=3)
+
+
+def _findings(findings: Sequence[RuleFinding]) -> Iterator[RenderableType]:
+    """Yield each rule that is broken, with the first nodes and the remedy."""
+    if not findings:
+        yield line("no rule is broken", "green")
+        return
+    key = _rule_of
+    for (level, rule), group in groupby(sorted(findings, key=key), key=lambda one: key(one)[1:]):
+        broken = list(group)
+        places = f" ({len(broken)} places)" if len(broken) > 1 else ""
+        yield line(f"{level}: {rule}{places}", _STYLES[level])
+        for one in broken[:_SHOWN]:
+            yield line(f"  {one.node + ': ' if one.node else ''}{one.message}")
+        if len(broken) > _SHOWN:
+            yield line(f"  and {len(broken) - _SHOWN} more (all with --json)", "dim")
+        yield line(f"  remedy: {broken[0].remedy}", "dim")
+
+
+def _rule_of(finding: RuleFinding) -> tuple[int, str, str]:
+    return list(_STYLES).index(finding.level), finding.level, finding.rule
+
+
+def _checked(checked: CheckedAgainst) -> Iterator[RenderableType]:
+    maps = None
+    if checked.map_original is not None and checked.map_fixed is not None:
+        maps = f"{checked.map_original:.3f} -> {checked.map_fixed:.3f}"
+    yield facts(
+        [
+            ("agreement with the original", fixed(checked.agreement)),
+            ("mAP50-95", maps),
+            ("lost", None if checked.drop is None else lost(checked.drop)),
+            ("images", str(checked.images)),
+        ]
+    )
+
+
+def _engine(engine: EngineBuilt) -> RenderableType:
+    layers = ", ".join(f"{count} {kind}" for kind, count in _most(engine.layers))
+    return facts(
+        [
+            ("engine", engine.path),
+            ("built by", engine.runtime),
+            ("for GPUs of", ", ".join(engine.capabilities)),
+            ("size", megabytes(engine.size_bytes)),
+            ("parsed layers", layers),
+        ]
+    )
+
+
+def _most(layers: dict[str, int]) -> list[tuple[str, int]]:
+    """Return the layers that say most of the network: weights, quantization and the number."""
+    wanted = ("CONVOLUTION", "QUANTIZE", "DEQUANTIZE", "CAST")
+    return [(kind.lower(), layers[kind]) for kind in wanted if kind in layers]

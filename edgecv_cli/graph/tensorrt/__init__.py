@@ -1,0 +1,1 @@
+"""What TensorRT asks of an ONNX graph: rules as data, checks, and repairs."""
