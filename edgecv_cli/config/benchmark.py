@@ -168,11 +168,6 @@ class BenchmarkConfig(CommonConfig):
                 "labelled images are not sent to devices: --data and --devices don't go together",
                 remedy="measure mAP here (edgecv evaluate MODEL --data DIR), times with --devices",
             )
-        if self.devices is not None and self.compare is not None:
-            raise UsageError(
-                "--compare is against rows of one machine, and --devices measures on several",
-                remedy="use bounds, such as --fail-if 'p95_ms > 30', or compare on each device",
-            )
         return self
 
     @model_validator(mode="after")

@@ -19,10 +19,10 @@ from edgecv_cli.core.errors import (
     UsageError,
 )
 from edgecv_cli.core.scratch import scratch
-from edgecv_cli.measure.latency_gates import judge
 from edgecv_cli.pipeline.fleet.answers import Answer
 from edgecv_cli.pipeline.fleet.executor import FleetExecutor
 from edgecv_cli.pipeline.fleet.files import fill
+from edgecv_cli.pipeline.fleet.gates import Earlier, judged, read_earlier
 from edgecv_cli.pipeline.fleet.packing import pack_benchmark
 from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
 from edgecv_cli.stages.benchmark import BenchmarkResult
@@ -46,8 +46,9 @@ def benchmark_fleet(config: BenchmarkConfig, context: Context) -> FleetResult:
     if config.devices is None:
         raise UsageError("no fleet was given", remedy="add --devices FLEET.yaml")
     devices = read_fleet(config.devices, config.label)
+    earlier = read_earlier(config, devices)
     with benchmark_files(config) as files:
-        result = _measured(config, devices, context)
+        result = _measured(config, devices, earlier, context)
         if len(result.failed) == len(result.devices):
             _raise_nothing(result)
         fill(files, result)
@@ -56,7 +57,9 @@ def benchmark_fleet(config: BenchmarkConfig, context: Context) -> FleetResult:
     return result
 
 
-def _measured(config: BenchmarkConfig, devices: Sequence[Device], context: Context) -> FleetResult:
+def _measured(
+    config: BenchmarkConfig, devices: Sequence[Device], earlier: Earlier, context: Context
+) -> FleetResult:
     began = context.clock()
     with scratch() as folder:
         packed = pack_benchmark(config, folder)
@@ -64,7 +67,9 @@ def _measured(config: BenchmarkConfig, devices: Sequence[Device], context: Conte
             futures = {device.name: fleet.submit(packed.job(device), device) for device in devices}
             _wait(futures, fleet, context)
     return FleetResult(
-        devices=tuple(_outcome(device, futures[device.name], config) for device in devices),
+        devices=tuple(
+            _outcome(device, futures[device.name], earlier, config) for device in devices
+        ),
         report=None if config.report is None else str(config.report),
         seconds=(context.clock() - began) / 1e9,
     )
@@ -105,28 +110,26 @@ def _joined(states: Mapping[str, str]) -> str:
     return "; ".join(said[:_NAMED]) + more
 
 
-def _outcome(device: Device, future: Future[Answer], config: BenchmarkConfig) -> DeviceResult:
+def _outcome(
+    device: Device, future: Future[Answer], earlier: Earlier, config: BenchmarkConfig
+) -> DeviceResult:
     row = DeviceResult(name=device.name, labels=device.labels, address=address(device))
     try:
         answer = future.result()
-        measured = _checked(device, answer, config)
+        measured = judged(device.name, _checked(device, answer), earlier, config)
     except EdgeCVError as error:
         return row.model_copy(update={"error": error.problem, "remedy": error.remedy})
     return row.model_copy(update={"benchmark": measured, "sent_bytes": answer.sent_bytes})
 
 
-def _checked(device: Device, answer: Answer, config: BenchmarkConfig) -> BenchmarkResult:
+def _checked(device: Device, answer: Answer) -> BenchmarkResult:
     try:
-        measured = BenchmarkResult.model_validate(answer.result)
+        return BenchmarkResult.model_validate(answer.result)
     except ValidationError as error:
         raise DeviceError(
             f"{device.name}: its result is not one that this version understands",
             remedy="install the same build of edgecv here and on the device",
         ) from error
-    if not config.fail_if:
-        return measured
-    gates = judge(measured.runs, config.fail_if, strict=config.strict)
-    return measured.model_copy(update={"gates": gates})
 
 
 def address(device: Device) -> str:

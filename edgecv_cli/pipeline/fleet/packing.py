@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.config.base import Input as InputMark
 from edgecv_cli.config.base import Output as OutputMark
 from edgecv_cli.config.base import mark_of, path_fields
+from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.files import sha256_file, writing
 from edgecv_cli.detector.recognise import load_spec_overrides
 from edgecv_cli.pipeline.fleet.job import FileRef, Job, Parcel
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
     from edgecv_cli.config.fleet import Device
 
-_HOST_ALONE = frozenset({"force", "fail_if", "compare", "cross_machine", "strict", "label"})
-"""What the host does with the answers."""
+_HOST_ALONE = frozenset(
+    {"force", "fail_if", "compare", "cross_machine", "strict", "label", "devices"}
+)
+"""What the host does, to choose devices and to judge their answers."""
+_SENT = frozenset({"models", "spec"})
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ def pack_benchmark(config: BenchmarkConfig, scratch: Path) -> Packed:
     Raises:
         ModelError: a model can't be read, or its weights are missing.
         ConfigError: the spec can't be read.
+        UsageError: it names files that devices are not sent.
     """
+    _refuse_other_files(config)
     files: dict[str, Path] = {}
     parcels = [_parcel("models", str(path), _model_files(path), files) for path in config.models]
     if config.spec is not None:
@@ -75,6 +82,17 @@ def pack_benchmark(config: BenchmarkConfig, scratch: Path) -> Packed:
     kept_here = written | path_fields(type(config)) | _HOST_ALONE
     arguments = config.model_dump(mode="json", exclude=set(kept_here), exclude_none=True)
     return Packed(tuple(parcels), files, arguments)
+
+
+def _refuse_other_files(config: BenchmarkConfig) -> None:
+    """Refuse inputs that would be left out silently."""
+    for name, info in type(config).model_fields.items():
+        named = mark_of(info, InputMark) is not None and getattr(config, name) is not None
+        if named and name not in _SENT | _HOST_ALONE:
+            raise UsageError(
+                f"what {config.option_name(name)} names is not sent to devices",
+                remedy="leave it out with --devices, or run edgecv benchmark on the device",
+            )
 
 
 def _model_files(path: Path) -> list[tuple[str, Path]]:

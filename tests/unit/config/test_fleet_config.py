@@ -115,10 +115,6 @@ def test_no_text_becomes_an_option_or_a_command(text):
     [
         ({"label": ("jetson",)}, "there are none"),
         ({"devices": "f.yaml", "data": "coco"}, "are not sent to devices"),
-        (
-            {"devices": "f.yaml", "compare": "b.json", "fail_if": ("p95_ms > +5%",)},
-            "measures on several",
-        ),
     ],
 )
 def test_options_that_a_fleet_can_not_do_are_refused(options, problem):
