@@ -52,6 +52,9 @@ class CompareConfig(CommonConfig):
     md: Annotated[OutputPath | None, Flag(metavar="FILE.md", panel="Files")] = Field(
         None, description="Write it as Markdown."
     )
+    csv: Annotated[OutputPath | None, Flag(metavar="FILE.csv", panel="Files")] = Field(
+        None, description="Write agreement overall and by class as CSV."
+    )
     force: Annotated[bool, Flag(panel="Files")] = Field(
         False, description="Overwrite existing files."
     )

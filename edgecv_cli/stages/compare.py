@@ -32,11 +32,10 @@ from edgecv_cli.measure.parting import (
 )
 from edgecv_cli.measure.prediction import predict_images
 from edgecv_cli.media.images import open_images
-from edgecv_cli.report import markdown
 from edgecv_cli.runtime.opening import open_runner
-from edgecv_cli.stages.compose.compare import compare_document
+from edgecv_cli.stages.compose.compare import compare_csv, compare_document
 from edgecv_cli.stages.compose.pictures import Pictured, evenly, pair_blocks
-from edgecv_cli.stages.compose.publishing import Draft, reporting
+from edgecv_cli.stages.compose.result_files import result_files, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +108,12 @@ def compare(config: CompareConfig, context: Context) -> CompareResult:
         GateNotMetError: the agreement is below ``--min-agreement``; with the whole result.
         EdgeCVError: a model, the images or an engine can't be used.
     """
+    places = {"report": config.report, "md": config.md, "csv": config.csv}
     inputs = [config.a, config.b, config.images]
-    with ExitStack() as stack:
-        html, md = (
-            stack.enter_context(reporting(path, force=config.force, inputs=inputs))
-            for path in (config.report, config.md)
-        )
-        result, pictures = _compared(config, context, drawn=html.wanted)
-        _write(html, md, result, pictures)
+    with result_files(places, force=config.force, inputs=inputs) as drafts:
+        result, pictures = _compared(config, context, drawn=drafts["report"].wanted)
+        write_document(drafts, lambda: compare_document(result, pictures))
+        drafts["csv"].write_text(compare_csv(result))
         wanted, found = config.min_agreement, result.agreement
         if wanted is not None and (found is None or found < wanted):
             raise GateNotMetError(
@@ -125,12 +122,6 @@ def compare(config: CompareConfig, context: Context) -> CompareResult:
                 result=result,
             )
     return result
-
-
-def _write(html: Draft, md: Draft, result: CompareResult, pictures: Sequence[Block]) -> None:
-    if html.wanted or md.wanted:
-        html.write(compare_document(result, pictures))
-        md.write_text(markdown.render(compare_document(result)))
 
 
 @dataclass(frozen=True)

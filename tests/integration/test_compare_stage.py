@@ -135,12 +135,18 @@ def test_a_gate_that_is_not_met_is_exit_code_3_with_the_result_and_the_files(
 ):
     spec = spec_file(tmp_path, input={"scale": 25.0})
     files = {"report": str(tmp_path / "c.html"), "md": str(tmp_path / "c.md")}
+    table = tmp_path / "c.csv"
     with pytest.raises(GateNotMetError) as refused:
-        run(model, model, images, spec_b=str(spec), min_agreement=0.95, **files)
+        run(model, model, images, spec_b=str(spec), min_agreement=0.95, csv=str(table), **files)
     assert refused.value.exit_code == 3
     assert refused.value.result.gates["min_agreement"].startswith("at least 0.95: 0.")
     for path in files.values():
         assert "preparing the picture" in Path(path).read_text(encoding="utf-8")
+    result = refused.value.result
+    lines = table.read_text().splitlines()
+    assert lines[0] == "class,agreement,matched,missed,extra,mean_iou,score_shift"
+    assert lines[1].split(",")[2:5] == [str(result.matched), str(result.missed), str(result.extra)]
+    assert len(lines) == 2 + len(result.per_class)
     assert run(model, model, images, min_agreement=1.0).gates
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,7 @@ _STAGES = {
     "thresholds": "score and NMS thresholds",
 }
 _SHOWN = 24
+_COLUMNS = ("agreement", "matched", "missed", "extra", "mean_iou", "score_shift")
 
 
 def compare_document(result: CompareResult, pictures: Sequence[Block] = ()) -> Document:
@@ -46,6 +49,16 @@ def compare_document(result: CompareResult, pictures: Sequence[Block] = ()) -> D
         blocks += [Heading("What both find"), *pictures]
     blocks += machine_blocks(result.machine, result.edgecv)
     return Document(f"edgecv compare: {a} and {b}", f"{a} is A, taken as the truth", tuple(blocks))
+
+
+def compare_csv(result: CompareResult) -> str:
+    """Return agreement as CSV: all classes together, then each; not measured is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("class", *_COLUMNS))
+    for name, part in (("", result), *result.per_class.items()):
+        writer.writerow((name, *(getattr(part, column) for column in _COLUMNS)))
+    return text.getvalue()
 
 
 def _figures(result: CompareResult) -> Figures:
