@@ -21,12 +21,27 @@ from edgecv_cli.pipeline.fleet.job import MAX_FILE_BYTES, FileRef
 
 STORE_BYTES = 8 * 2**30
 _SPARE_BYTES = 64 * 2**20
+_MORE_ROOM = "free some space, or set XDG_CACHE_HOME to a folder on another disk"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def fleet_home() -> Path:
     """Return the folder in which a worker keeps what it was sent."""
     return cache_home() / "fleet"
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into words that fit a cache.
+
+    Raises:
+        OutputError: any OSError inside the block, such as a full disk.
+    """
+    try:
+        with writing(path):
+            yield
+    except OutputError as error:
+        raise OutputError(error.problem, remedy=_MORE_ROOM) from error
 
 
 class Blobs:
@@ -43,7 +58,7 @@ class Blobs:
     def __init__(self, root: Path, max_bytes: int = STORE_BYTES) -> None:
         self.root = root
         self._max_bytes = max_bytes
-        with writing(root):
+        with storing(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def has(self, digest: str) -> bool:
@@ -77,7 +92,7 @@ class Blobs:
             raise OutputError(
                 f"no room in {self.root}: {size} bytes are needed and {_SPARE_BYTES} to spare, "
                 f"and {free} are free",
-                remedy="free some space on the device, or set XDG_CACHE_HOME to another disk",
+                remedy=_MORE_ROOM,
             )
         return Incoming(self.root, path, digest, size)
 
@@ -90,7 +105,7 @@ class Blobs:
         """
         for place, file in enumerate(files):
             target = folder / file.name
-            with writing(target):
+            with storing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     # Weights beside a model are copied: readers of ONNX refuse those with
@@ -110,7 +125,7 @@ class Blobs:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with writing(self.root), (self.root / ".lock").open("ab") as lock:
+        with storing(self.root), (self.root / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -131,7 +146,7 @@ class Incoming:
     def __init__(self, root: Path, target: Path, digest: str, size: int) -> None:
         self._target, self._digest, self._missing = target, digest, size
         self._hash = hashlib.sha256()
-        with writing(root):
+        with storing(root):
             self._scratch = ScratchFolder(root, "incoming")
             self._path = self._scratch.path / digest
             self._file = self._path.open("wb")
@@ -166,7 +181,7 @@ class Incoming:
         if self._missing < 0:
             raise DataError("more bytes came than were announced", remedy="send the file again")
         self._hash.update(piece)
-        with writing(self._target):
+        with storing(self._target):
             self._file.write(piece)
 
     def commit(self) -> None:
@@ -180,7 +195,7 @@ class Incoming:
             raise DataError(
                 f"the file {self._digest[:12]} was damaged on its way", remedy="run it again"
             )
-        with writing(self._target):
+        with storing(self._target):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._path.replace(self._target)
