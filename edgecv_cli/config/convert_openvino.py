@@ -128,7 +128,7 @@ class ConvertOpenVinoConfig(CommonConfig):
                 "--max-drop needs labelled images to measure the drop on",
                 remedy="add --data DIR (labelled images), or use --min-agreement with --images",
             )
-        if self.min_agreement is not None and self.images is None and self.data is None:
+        if self.min_agreement is not None and not (self.images or self.data or self.calibration):
             raise UsageError(
                 "--min-agreement needs images to compare detections on", remedy="add --images DIR"
             )

@@ -70,7 +70,7 @@ def _group(
     for tensor, output in tensors:
         rows, views = _fit(tensor, output, spec)
         counts[str(output)] = (rows, views)
-        for role, part in _roles(tensor, spec).items():
+        for role, part in role_columns(tensor, spec).items():
             columns[role] = [Columns(tensor, view, part) for view in range(views)]
     missing = [role for role in ("boxes", "scores") if role not in columns]
     if missing or len({views for _, views in counts.values()}) > 1:
@@ -132,7 +132,8 @@ def _width(role: Role, spec: DetectorSpec) -> int:
     return {"boxes": box_channels(spec), "scores": len(spec.classes)}.get(role, 1)
 
 
-def _roles(tensor: OutputTensor, spec: DetectorSpec) -> dict[Role, slice]:
+def role_columns(tensor: OutputTensor, spec: DetectorSpec) -> dict[Role, slice]:
+    """Return which columns of a tensor each role has, in the tensor's order."""
     columns: dict[Role, slice] = {}
     start = 0
     for role in tensor.holds:

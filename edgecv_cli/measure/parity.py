@@ -15,6 +15,7 @@ from pydantic import Field
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Part
 from edgecv_cli.detector.feeding import InputFeed
+from edgecv_cli.detector.parts import parts_of
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.pictures import natural_pictures
 from edgecv_cli.measure.signal import Apart
@@ -30,7 +31,7 @@ Outputs = Mapping[str, NDArray[Any]]
 class OutputParity(Part):
     """One output, over all pictures; what is not finite is absent."""
 
-    output: str
+    output: str = Field(description="Its name; and the role, where it holds several.")
     same: bool = Field(description="Equal to the last bit.")
     max_abs: float | None = Field(default=None, description="Largest difference of an element.")
     relative: float | None = Field(
@@ -79,12 +80,12 @@ def pictures_for(
 def outputs_of(
     runner: Runner, spec: DetectorSpec, pictures: Sequence[NDArray[np.uint8]], context: Context
 ) -> Iterator[Outputs]:
-    """Run a network over pictures, one after the other."""
+    """Run a network over pictures, one after the other; roles in one output come apart."""
     feed = InputFeed(runner.inputs, spec)
     for picture in pictures:
         context.cancel.check()
         feed.fill(picture)
-        yield runner.infer(feed.feeds)
+        yield parts_of(spec, runner.infer(feed.feeds))
 
 
 def parity(
@@ -102,11 +103,11 @@ def parity(
         EngineError: one of them fails.
         InterruptedByUser: the run was cancelled.
     """
-    seen = {tensor.name: _Seen() for tensor in reference.outputs}
+    seen: dict[str, _Seen] = {}
     sides = (outputs_of(runner, spec, pictures, context) for runner in (reference, candidate))
     for first, second in zip(*sides, strict=True):
-        for name, one in seen.items():
-            one.add(first[name], second.get(name))
+        for name, output in first.items():
+            seen.setdefault(name, _Seen()).add(output, second.get(name))
     outputs = tuple(one.row(name) for name, one in seen.items())
     snr = [one.snr_db for one in outputs if one.snr_db is not None]
     return Parity(

@@ -25,6 +25,7 @@ def write_ir(
     xml: Path,
     *,
     half: bool,
+    fold: bool,
     shapes: Mapping[str, Sequence[int]],
     entries: Mapping[str, str],
 ) -> None:
@@ -37,6 +38,8 @@ def write_ir(
         model: ONNX file, checked before.
         xml: where the result goes, with the ending ``.xml``.
         half: store float weights in 16 bits.
+        fold: evaluate what depends on constants alone, which halves the ``.xml`` of most exports;
+            of a quantized model it would turn integer weights into floats.
         shapes: new shapes by input name; -1 leaves an axis open.
         entries: key/value strings to store.
 
@@ -49,6 +52,10 @@ def write_ir(
     graph = _read(ov, model)
     if shapes:
         _reshape(graph, shapes, model)
+    _name_by_place(graph)
+    if fold:
+        _fold(graph)
+        _name_by_place(graph)
     for key, value in sorted(entries.items()):
         graph.set_rt_info(value, [METADATA, key])
     _save(ov, graph, xml, half=half)
@@ -107,6 +114,21 @@ def _reshape(graph: Any, shapes: Mapping[str, Sequence[int]], model: Path) -> No
             f"OpenVINO can't fix '{model}' to {wanted}: {told(error)}",
             remedy="export the model at a fixed size, or give another --input-size",
         ) from error
+
+
+def _fold(graph: Any) -> None:
+    from openvino.passes import ConstantFolding, Manager
+
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(graph)
+
+
+def _name_by_place(graph: Any) -> None:
+    """Name what the file names nothing: OpenVINO counts such nodes over the whole process."""
+    for place, node in enumerate(graph.get_ordered_ops()):
+        if node.get_friendly_name() == node.get_name():
+            node.set_friendly_name(f"{node.get_type_name()}#{place}")
 
 
 def _save(ov: Any, graph: Any, xml: Path, *, half: bool) -> None:

@@ -22,7 +22,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import engine_versions
 from edgecv_cli.media.dataset import Dataset, open_dataset
-from edgecv_cli.media.images import open_images
+from edgecv_cli.media.images import ImageFolder, open_images
 from edgecv_cli.runtime.openvino_convert import write_ir
 from edgecv_cli.stages.convert_openvino_report import build_result, unmade_result
 from edgecv_cli.stages.converting.gates import Gates, outcomes
@@ -34,6 +34,7 @@ from edgecv_cli.stages.quantize_result import QuantizeResult
 _INTEGER = ("int8", "mixed")
 _AGREEMENT = {"float": 0.99, "coarse": 0.90}
 _SNR_DB = {"float": 30.0, "coarse": 10.0}
+_FIGURES = ("min_snr", "min_agreement", "max_drop", "min_speedup")
 _KEEP = "leave --precision out to convert it as it is"
 
 
@@ -86,7 +87,7 @@ class Source:
             artifact=artifact,
             spec=recognised.spec,
             precision=precision,
-            images=() if images is None else images.paths,
+            images=_compared_on(config, images, quantized),
             data=data,
             quantized=quantized,
             notes=notes,
@@ -130,6 +131,7 @@ def judged(config: ConvertOpenVinoConfig, source: Source, folder: Path, context:
             source.artifact.path,
             xml,
             half=source.precision == "fp16",
+            fold=source.precision != "int8",
             shapes=shapes,
             entries=entries,
         )
@@ -152,6 +154,19 @@ def judged(config: ConvertOpenVinoConfig, source: Source, folder: Path, context:
     result = build_result(config, source, pair, seen, made, notes=notes, lineage=lineage)
     refused = tuple(one.name for one in made if not one.met)
     return Judged(xml, seen, result, refused, pair.looked_at)
+
+
+def _compared_on(
+    config: ConvertOpenVinoConfig, given: ImageFolder | None, quantized: QuantizeResult | None
+) -> Sequence[Path]:
+    """Return the images to compare on: those given, else those that were calibrated on."""
+    if given is not None:
+        return given.paths
+    if quantized is None or quantized.calibration is None or config.calibration is None:
+        return ()
+    skipped = set(quantized.calibration.skipped)
+    paths = open_images(config.calibration, config.calibration_images).paths
+    return [path for path in paths if skipped.isdisjoint((path.name, str(path)))]
 
 
 def _precision(config: ConvertOpenVinoConfig, given: Artifact) -> str:
@@ -274,8 +289,15 @@ def _gates(config: ConvertOpenVinoConfig, source: Source) -> Gates:
     """Return the gates in force: raw outputs judge where there are no images to detect on."""
     kind = "coarse" if source.precision == "int8" or config.precision == "bf16" else "float"
     agreed, snr = config.min_agreement, config.min_snr
-    if agreed is None and config.images is not None:
+    if agreed is None and source.images:
         agreed = _AGREEMENT[kind]
-    if snr is None and config.images is None and config.data is None:
+    if snr is None and not source.images and config.data is None:
         snr = _SNR_DB[kind]
-    return Gates(config.require, agreed, snr, config.drop_gate, config.min_speedup)
+    return Gates(
+        config.require,
+        agreed,
+        snr,
+        config.drop_gate,
+        config.min_speedup,
+        asked=tuple(name for name in _FIGURES if getattr(config, name) is not None),
+    )

@@ -142,7 +142,8 @@ def _how(config: ConvertOpenVinoConfig, pair: Pair, seen: Seen) -> HowMade:
     agreed = seen.agreement
     source = None
     if agreed is not None:
-        source = "--images" if pair.images else "--data"
+        given = "--images" if config.images else "--calibration"
+        source = given if pair.images else "--data"
     speed = seen.speed
     return HowMade(
         engine=f"original on {REFERENCE}, converted on {config.run_as}",

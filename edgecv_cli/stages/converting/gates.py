@@ -24,6 +24,7 @@ class Gates:
         min_snr: of every raw output, in decibels.
         max_drop: largest loss of mAP.
         min_speedup: against the original on ONNX Runtime.
+        asked: names of those that are no defaults, and so can't be left out.
     """
 
     require: Verified
@@ -31,6 +32,7 @@ class Gates:
     min_snr: float | None
     max_drop: MaxDrop | None
     min_speedup: float | None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def outcomes(gates: Gates, seen: Seen) -> list[Outcome]:
     """Hold what was measured against every gate that was asked for."""
     found = [_structure(seen), _require(gates.require, seen)]
     if seen.verified != "ran":
-        return found
+        unknown = "not measured, because the result was not run here"
+        return found + [Outcome(name, met=False, text=unknown) for name in gates.asked]
     made = [
         _parity(gates.min_snr, seen),
         _agreement(gates.min_agreement, seen),
