@@ -6,7 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,45 +18,100 @@ from edgecv_cli.measure.resampling import ClassMatches
 if TYPE_CHECKING:
     from edgecv_cli.media.dataset import Dataset
 
-_EVERY_AREA = [0.0, 1e10]
+_ALL = "all"
+_AREAS = {
+    _ALL: [0.0, 1e10],
+    "small": [0.0, 32.0**2],
+    "medium": [32.0**2, 96.0**2],
+    "large": [96.0**2, 1e10],
+}
 _MAX_DETECTIONS = 100
+
+SIZES = ("small", "medium", "large")
+"""COCO's sizes of objects, by their annotated area: up to 32 x 32, up to 96 x 96, above."""
 
 
 @dataclass(frozen=True)
-class CocoFigures:
-    """What pycocotools found, over all sizes of object.
+class AreaFigures:
+    """What pycocotools found for objects of one range of areas.
 
     Attributes:
         precision: float64 [10 IoUs, 101 recalls, classes], -1 where a class has no object.
-        categories: the category id of each class.
+        recall: float64 [10 IoUs, classes], the highest that is reached; -1 likewise.
         matches: which detection is right, one entry a class.
     """
 
     precision: NDArray[np.float64]
-    categories: tuple[int, ...]
+    recall: NDArray[np.float64]
     matches: tuple[ClassMatches, ...]
 
 
+@dataclass(frozen=True)
+class CocoFigures:
+    """What pycocotools found.
+
+    Attributes:
+        every: over all sizes of object.
+        categories: the category id of each class.
+        sizes: for each of ``SIZES``, if they were asked for.
+    """
+
+    every: AreaFigures
+    categories: tuple[int, ...]
+    sizes: Mapping[str, AreaFigures] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Of all sizes of object."""
+        return self.every.precision
+
+    @property
+    def matches(self) -> tuple[ClassMatches, ...]:
+        """Of all sizes of object."""
+        return self.every.matches
+
+
 def coco_figures(
-    dataset: Dataset, detections: Sequence[Detections], class_map: Mapping[int, int]
+    dataset: Dataset,
+    detections: Sequence[Detections],
+    class_map: Mapping[int, int],
+    *,
+    sizes: bool = False,
 ) -> CocoFigures:
     """Match detections (source pixels, one entry an image) against a dataset's objects.
 
     Crowd boxes swallow what they cover, as in the COCO protocol; at most the 100 best
     detections of a class count in each image. Classes without a category are left out.
+    ``sizes`` asks for small, medium and large objects as well.
     """
+    areas = [_ALL, *SIZES] if sizes else [_ALL]
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's opinions of pycocotools' code
-        run = _run(dataset, detections, class_map)
-    images, categories = len(dataset.items), tuple(int(key) for key in run.params.catIds)
-    cells = run.evalImgs
-    matches = tuple(
-        _class_matches(cells[k * images : (k + 1) * images]) for k in range(len(categories))
+        run = _run(dataset, detections, class_map, areas)
+    categories = tuple(int(key) for key in run.params.catIds)
+    images = len(dataset.items)
+    found = {
+        name: _of_area(run, place, images, len(categories)) for place, name in enumerate(areas)
+    }
+    return CocoFigures(found.pop(_ALL), categories, found)
+
+
+def _of_area(run: Any, place: int, images: int, classes: int) -> AreaFigures:
+    """Take out one range of areas; ``evalImgs`` goes by class, then area, then image."""
+    starts = [(k * len(run.params.areaRng) + place) * images for k in range(classes)]
+    return AreaFigures(
+        run.eval["precision"][:, :, :, place, 0],
+        run.eval["recall"][:, :, place, 0],
+        tuple(_class_matches(run.evalImgs[start : start + images]) for start in starts),
     )
-    return CocoFigures(run.eval["precision"][:, :, :, 0, 0], categories, matches)
 
 
-def _run(dataset: Dataset, detections: Sequence[Detections], class_map: Mapping[int, int]) -> Any:
+def _run(
+    dataset: Dataset,
+    detections: Sequence[Detections],
+    class_map: Mapping[int, int],
+    areas: Sequence[str],
+) -> Any:
     from pycocotools.cocoeval import COCOeval
 
     frame = {
@@ -69,7 +124,7 @@ def _run(dataset: Dataset, detections: Sequence[Detections], class_map: Mapping[
         _index({**frame, "annotations": _answers(detections, class_map)}),
         "bbox",
     )
-    run.params.areaRng, run.params.areaRngLbl = [_EVERY_AREA], ["all"]
+    run.params.areaRng, run.params.areaRngLbl = [_AREAS[name] for name in areas], list(areas)
     run.params.maxDets = [_MAX_DETECTIONS]
     run.evaluate()
     run.accumulate()
@@ -88,9 +143,12 @@ def _index(dataset: dict[str, Any]) -> Any:
 def _truths(dataset: Dataset) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for image, item in enumerate(dataset.items, 1):
-        boxes = _to_xywh(item.boxes)
-        for box, category, crowd in zip(boxes, item.category_ids, item.iscrowd, strict=True):
-            rows.append(_annotation(len(rows) + 1, image, int(category), box, int(crowd)))
+        boxes, areas = to_xywh(item.boxes), item.areas.tolist()
+        for box, area, category, crowd in zip(
+            boxes, areas, item.category_ids, item.iscrowd, strict=True
+        ):
+            row = _annotation(len(rows) + 1, image, int(category), box, int(crowd))
+            rows.append({**row, "area": area})
     return rows
 
 
@@ -99,7 +157,7 @@ def _answers(
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for image, found in enumerate(detections, 1):
-        boxes = _to_xywh(found.boxes)
+        boxes = to_xywh(found.boxes)
         for box, class_id, score in zip(
             boxes, found.class_ids.tolist(), found.scores.tolist(), strict=True
         ):
@@ -122,7 +180,8 @@ def _annotation(
     }
 
 
-def _to_xywh(boxes: NDArray[np.float32]) -> list[list[float]]:
+def to_xywh(boxes: NDArray[np.float32]) -> list[list[float]]:
+    """Return boxes [n, 4] of x1, y1, x2, y2 as x, y, width, height in double precision."""
     wide = boxes.astype(np.float64)
     rows: list[list[float]] = np.hstack([wide[:, :2], wide[:, 2:] - wide[:, :2]]).tolist()
     return rows
@@ -141,8 +200,9 @@ def _class_matches(cells: Sequence[dict[str, Any] | None]) -> ClassMatches:
         scores.append(np.asarray(cell["dtScores"], np.float64))
         matched.append(cell["dtMatches"])
         ignored.append(cell["dtIgnore"])
-    order = np.argsort(-np.concatenate(scores), kind="mergesort")
+    score = np.concatenate(scores)
+    order = np.argsort(-score, kind="mergesort")
     image = np.concatenate(images) if images else np.zeros(0, np.intp)
     right = np.concatenate(matched, axis=1)[:, order] > 0
     counted = ~np.concatenate(ignored, axis=1)[:, order].astype(bool)
-    return ClassMatches(image[order], right & counted, counted, truths)
+    return ClassMatches(image[order], score[order], right & counted, counted, truths)

@@ -25,12 +25,14 @@ class ClassMatches:
 
     Attributes:
         image: intp [n], position of each detection's image in the set.
+        score: float64 [n].
         right: bool [t, n], matched to an object, at each of t IoU thresholds.
         counted: bool [t, n], neither matched to a crowd nor outside the area range.
         truths: int64 [images], objects to be found in each image.
     """
 
     image: NDArray[np.intp]
+    score: Floats
     right: NDArray[np.bool_]
     counted: NDArray[np.bool_]
     truths: NDArray[np.int64]
@@ -54,30 +56,51 @@ def mean_average_precision(classes: Sequence[ClassMatches], weights: Floats) -> 
     Returns:
         float64 [sets]; NaN where a set holds no object of any class.
     """
-    total = np.zeros(len(weights))
+    means: Floats = precision_by_iou(classes, weights).mean(axis=0)
+    return means
+
+
+def precision_by_iou(classes: Sequence[ClassMatches], weights: Floats) -> Floats:
+    """As :func:`mean_average_precision`, each of the t IoU thresholds apart: [t, sets]."""
+    ious = len(classes[0].right) if classes else 0
+    total = np.zeros((ious, len(weights)))
     present = np.zeros(len(weights))
     for matches in classes:
-        step = max(1, _CELLS // max(1, len(matches.image)))
-        for start in range(0, len(weights), step):
-            part = slice(start, start + step)
-            truths = weights[part] @ matches.truths
-            present[part] += truths > 0
-            total[part] += np.where(truths > 0, _class_precision(matches, weights[part], truths), 0)
-    means: Floats = np.full(len(weights), np.nan)
+        found = class_precision(matches, weights)
+        there = ~np.isnan(found[0])
+        present += there
+        total += np.where(there, found, 0)
+    means: Floats = np.full(total.shape, np.nan)
     np.divide(total, present, out=means, where=present > 0)
     return means
 
 
-def _class_precision(matches: ClassMatches, weights: Floats, truths: Floats) -> Floats:
+def class_precision(matches: ClassMatches, weights: Floats) -> Floats:
+    """Return one class's AP at each IoU threshold in each weighted image set.
+
+    Returns:
+        float64 [t, sets]; NaN where a set holds no object of the class.
+    """
+    result = np.full((len(matches.right), len(weights)), np.nan)
+    step = max(1, _CELLS // max(1, len(matches.image)))
+    for start in range(0, len(weights), step):
+        part = slice(start, start + step)
+        truths = weights[part] @ matches.truths
+        found = _some_sets(matches, weights[part], truths)
+        result[:, part] = np.where(truths > 0, found, np.nan)
+    return result
+
+
+def _some_sets(matches: ClassMatches, weights: Floats, truths: Floats) -> Floats:
     seen = weights[:, matches.image]
     whole = np.cumsum(seen, axis=1)
-    result = np.zeros(len(weights))
-    for right, counted in zip(matches.right, matches.counted, strict=True):
+    result = np.zeros((len(matches.right), len(weights)))
+    for row, right, counted in zip(result, matches.right, matches.counted, strict=True):
         hits = np.flatnonzero(right & counted)
         if hits.size:
             before = whole if counted.all() else np.cumsum(seen * counted, axis=1)
-            result += _interpolated(np.cumsum(seen[:, hits], axis=1), before[:, hits], truths)
-    return result / len(matches.right)
+            row += _interpolated(np.cumsum(seen[:, hits], axis=1), before[:, hits], truths)
+    return result
 
 
 def _interpolated(found: Floats, counted: Floats, truths: Floats) -> Floats:

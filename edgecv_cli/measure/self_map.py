@@ -120,7 +120,7 @@ def truth_of(
                 boxes=found.boxes,
                 category_ids=found.class_ids + 1,
                 iscrowd=np.zeros(len(found), np.bool_),
-                areas=sides.prod(axis=1),
+                areas=sides.prod(axis=1).astype(np.float64),
             )
         )
     categories = {index + 1: name for index, name in enumerate(classes)}

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecv_cli.core.boxes import FloatArray, IntArray
 from edgecv_cli.core.errors import DataError
@@ -37,7 +38,7 @@ class DatasetItem:
             those that leave the image.
         category_ids: int64 [n], keys of the dataset's categories.
         iscrowd: bool [n]; a crowd box matches any number of detections.
-        areas: float32 [n], square pixels, as annotated.
+        areas: float64 [n], square pixels, as annotated; of the box where nothing is.
     """
 
     image_id: int
@@ -47,7 +48,7 @@ class DatasetItem:
     boxes: FloatArray
     category_ids: IntArray
     iscrowd: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    areas: FloatArray
+    areas: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _item(labels: Labels, tally: Tally) -> DatasetItem:
         boxes=boxes.astype(np.float32),
         category_ids=np.array(labels.category_ids, np.int64)[kept],
         iscrowd=np.array(labels.iscrowd, np.bool_)[kept],
-        areas=areas.astype(np.float32),
+        areas=areas.astype(np.float64),
     )
 
 
