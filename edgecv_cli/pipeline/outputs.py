@@ -123,14 +123,14 @@ def check_places(pipeline: Pipeline, report: Path | None) -> None:
 
 def _claim(path: Path, taken: dict[Path, str], where: str, owner: str) -> None:
     mine = path.resolve()
+    places = [mine, *_companions(mine)]
     for other, name in taken.items():
-        if mine == other or mine.is_relative_to(other) or other.is_relative_to(mine):
+        if other in places or mine.is_relative_to(other) or other.is_relative_to(mine):
             raise ConfigError(
                 f"{where}: {path} is also where {_who(name, owner)} publishes",
                 remedy="give every output a place of its own",
             )
-    taken[mine] = owner
-    taken |= dict.fromkeys(_companions(mine), owner)
+    taken |= dict.fromkeys(places, owner)
 
 
 def _who(name: str, owner: str) -> str:

@@ -110,6 +110,25 @@ def test_what_is_no_model_is_refused_in_words(tmp_path, text):
     assert ".onnx" in caught.value.remedy
 
 
+def test_the_content_digest_leaves_out_edgecvs_own_entries(tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"w" * 436)
+    plain = IR.format(shape="1,3,8,8", weights="i8")
+    ours = '<framework><edgecv.spec value="{}"/><info name="edgecv.lineage" value="[]"/>'
+    digest = opened(tmp_path).content_digest
+    same = opened(tmp_path, IR.format(shape="1,3,64,96", weights="i8").replace("<framework>", ours))
+
+    assert same.content_digest == digest
+    assert same.metadata["edgecv.spec"] == "{}"
+    assert opened(tmp_path, plain).content_digest != digest
+    (tmp_path / "model.bin").write_bytes(b"v" * 436)
+    assert opened(tmp_path).content_digest != digest
+
+
+def test_without_its_weights_a_model_has_no_digest(tmp_path):
+    with pytest.raises(ModelError, match=r"model\.bin"):
+        _ = opened(tmp_path).content_digest
+
+
 def test_the_graph_itself_is_not_looked_into(tmp_path):
     with pytest.raises(ModelError, match="no ONNX model"):
         _ = opened(tmp_path).model

@@ -69,6 +69,30 @@ class TestOpenVino(RunnerContract):
             np.testing.assert_array_equal(runner.infer({"images": turned})[name], value)
 
 
+@needs_openvino
+class TestIr(RunnerContract):
+    """The same contract for the model as convert-openvino writes it."""
+
+    engine = "openvino"
+
+    def artifact(self, model, folder):
+        from edgecv_cli.runtime.openvino_convert import write_ir
+
+        source = saved(model, folder)
+        xml = folder / "model.xml"
+        write_ir(source.path, xml, half=False, fold=True, shapes={}, entries={"edgecv.x": "<1>"})
+        assert Artifact.open(xml).metadata["edgecv.x"] == "<1>"
+        return Artifact.open(xml)
+
+    def test_a_model_that_the_engine_refuses_is_an_engine_error(self, tmp_path):
+        artifact = self.artifact(models.ssd(), tmp_path)
+        text = artifact.path.read_text().replace('type="Convolution"', 'type="Contortion"')
+        artifact.path.write_text(text)
+
+        with pytest.raises(EngineError, match="can't load"):
+            open_runner(artifact, self.engine)
+
+
 def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
