@@ -163,11 +163,6 @@ class BenchmarkConfig(CommonConfig):
             raise UsageError(
                 "--label picks devices, and there are none", remedy="add --devices FLEET.yaml"
             )
-        if self.devices is not None and self.data is not None:
-            raise UsageError(
-                "labelled images are not sent to devices: --data and --devices don't go together",
-                remedy="measure mAP here (edgecv evaluate MODEL --data DIR), times with --devices",
-            )
         return self
 
     @model_validator(mode="after")

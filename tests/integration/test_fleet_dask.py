@@ -80,7 +80,9 @@ class Cluster:
 
     def jobs(self, name):
         """Return the folders of the jobs that a worker does."""
-        return list((self._folder / name / "edgecv" / "fleet" / "files").glob(".job.*"))
+        return list(
+            (self._folder / name / "edgecv" / "fleet" / "files" / "unfinished").glob(".job.*")
+        )
 
     def close(self):
         for process in reversed(self._processes):

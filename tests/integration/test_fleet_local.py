@@ -15,8 +15,10 @@ import pytest
 from command_line import start
 from fleet_worker import alive, marks, shim, until
 from models import yolov8
+from scenes import CLASS_NAMES, write_dataset
 
 from edgecv_cli.config.benchmark import BenchmarkConfig
+from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.fleet import Device
 from edgecv_cli.core.context import Cancel, Context
 from edgecv_cli.core.errors import (
@@ -34,6 +36,7 @@ from edgecv_cli.pipeline.fleet.result import FleetResult
 from edgecv_cli.pipeline.fleet.session import ProcessSession
 from edgecv_cli.pipeline.fleet.watch import Watch
 from edgecv_cli.stages.benchmark import benchmark
+from edgecv_cli.stages.evaluate import evaluate
 from edgecv_cli.stages.results import read_result
 
 
@@ -294,11 +297,13 @@ def test_a_command_that_is_killed_takes_its_workers_along(model, fleet, tmp_path
 def test_a_real_benchmark_comes_back_whole(model, tmp_path):
     spec = tmp_path / "spec.yaml"
     spec.write_text("classes: names.txt\n")
-    (tmp_path / "names.txt").write_text("\n".join(f"thing {n}" for n in range(_classes(model))))
+    (tmp_path / "names.txt").write_text("\n".join(CLASS_NAMES))
+    data = write_dataset(tmp_path / "coco", images=3)
+    here = evaluate(EvaluateConfig(model=model, data=data, limit=2, spec=spec), Context())
     file = tmp_path / "fleet.yaml"
     file.write_text("devices:\n- {name: here, local: true, threads: 1}\n")
 
-    result = run(model, file, samples=20, launches=1, spec=spec)
+    result = run(model, file, samples=20, launches=1, spec=spec, data=data, limit=2)
 
     (device,) = result.devices
     (row,) = device.benchmark.runs
@@ -306,14 +311,11 @@ def test_a_real_benchmark_comes_back_whole(model, tmp_path):
     assert row.provider == "CPUExecutionProvider"
     assert row.threads == 1
     assert row.samples >= 20
+    assert row.map == pytest.approx(here.map, abs=1e-9)
+    assert row.map > 0.1
+    assert device.benchmark.images == 2
     assert device.benchmark.machine.engines["onnxruntime"]
     assert "edgecv-tmp" not in json.dumps(result.to_json())
-
-
-def _classes(model):
-    from edgecv_cli.artifact.artifact import Artifact
-
-    return len(Artifact.open(model).detector().spec.classes)
 
 
 def test_a_pipeline_does_not_measure_here_what_a_fleet_was_asked_for(model, fleet):

@@ -31,7 +31,7 @@ COMMAND = Command(
     help=(
         "Time models against each other on this machine: each in a process of its own, in "
         "interleaved blocks, so that ratios hold even where the machine is not quiet. With --data "
-        "their accuracy is measured in the same run. --fail-if makes it a gate for CI: exit code 3; "
+        "their accuracy is measured in the same run. --fail-if makes it a gate for CI: code 3; "
         "--devices measures on other machines."
     ),
     examples=(

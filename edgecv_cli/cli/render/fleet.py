@@ -18,8 +18,11 @@ _COLUMNS = ("device", "model", "engine", "p50 ms", "p95 ms", "p99 ms", "fps", "p
 
 def render(result: FleetResult) -> Iterator[RenderableType]:
     """Yield one table of all devices, what each adds to it, and those that gave no figures."""
-    rows = [row for device in result.devices for row in _rows(device)]
-    yield grid(_COLUMNS, rows, texts=3)
+    measured = [one.benchmark for one in result.devices if one.benchmark is not None]
+    with_map = any(run.map is not None for one in measured for run in one.runs)
+    columns = (*_COLUMNS, "mAP50-95") if with_map else _COLUMNS
+    rows = [row[: len(columns)] for device in result.devices for row in _rows(device)]
+    yield grid(columns, rows, texts=3)
     for device in result.devices:
         yield from _details(device)
     for device in result.failed:
@@ -34,7 +37,7 @@ def render(result: FleetResult) -> Iterator[RenderableType]:
 
 def _rows(device: DeviceResult) -> list[tuple[str, ...]]:
     if device.benchmark is None:
-        return [(device.name, "no figures", *("" for _ in _COLUMNS[2:]))]
+        return [(device.name, "no figures", *("" for _ in _COLUMNS[2:]), "")]
     return [
         (
             device.name,
@@ -45,6 +48,7 @@ def _rows(device: DeviceResult) -> list[tuple[str, ...]]:
             fixed(run.p99_ms, 2),
             fixed(run.fps, 1),
             megabytes(run.peak_rss_bytes),
+            fixed(run.map),
         )
         for run in device.benchmark.runs
     ]

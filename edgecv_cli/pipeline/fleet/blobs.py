@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -57,9 +57,11 @@ class Blobs:
 
     def __init__(self, root: Path, max_bytes: int = STORE_BYTES) -> None:
         self.root = root
+        self.scratch = root / "unfinished"
         self._max_bytes = max_bytes
+        self._room = 0
         with storing(root):
-            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def has(self, digest: str) -> bool:
         """Whether the file is there and still what its name says; a damaged one is removed."""
@@ -85,8 +87,7 @@ class Blobs:
                 f"a file of {size} bytes is more than a device takes",
                 remedy=f"send files of at most {min(MAX_FILE_BYTES, self._max_bytes)} bytes",
             )
-        with self._locked():
-            self._evict(self._max_bytes - size)
+        self._make_room(size)
         free = shutil.disk_usage(self.root).free
         if free < size + _SPARE_BYTES:
             raise OutputError(
@@ -94,23 +95,26 @@ class Blobs:
                 f"and {free} are free",
                 remedy=_MORE_ROOM,
             )
-        return Incoming(self.root, path, digest, size)
+        return Incoming(self.scratch, path, digest, size)
 
-    def lay_out(self, folder: Path, files: tuple[FileRef, ...]) -> Path:
+    def lay_out(self, folder: Path, files: Sequence[FileRef], *, link: bool = True) -> Path:
         """Put files under their names into a folder, and return the first one's path.
+
+        Args:
+            folder: where to, made if absent.
+            files: names and digests.
+            link: give a file a second name rather than copy it, where the disk can do that.
 
         Raises:
             DataError: a file has not been sent.
             OutputError: the disk is full.
         """
-        for place, file in enumerate(files):
+        for file in files:
             target = folder / file.name
             with storing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    # Weights beside a model are copied: readers of ONNX refuse those with
-                    # a second name, which could be a way out of the model's folder.
-                    _copy(self._path(file.sha256), target, link=place == 0 and len(files) == 1)
+                    _copy(self._path(file.sha256), target, link=link)
                 except FileNotFoundError as error:
                     raise DataError(
                         f"the file {file.name} ({file.sha256[:12]}) is not on this device",
@@ -129,15 +133,24 @@ class Blobs:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _evict(self, room: int) -> None:
+    def _make_room(self, size: int) -> None:
+        """Evict where it has to be; the folder is looked through only now and then."""
+        if size > self._room:
+            with self._locked():
+                self._room = self._max_bytes - self._evict(self._max_bytes - size)
+        self._room -= size
+
+    def _evict(self, room: int) -> int:
+        """Shrink to ``room`` bytes, oldest first, and return how many are left."""
         kept = [path for path in self.root.iterdir() if _DIGEST.fullmatch(path.name)]
         stats = sorted(((path.stat(), path) for path in kept), key=lambda one: one[0].st_mtime_ns)
         total = sum(stat.st_size for stat, _ in stats)
         for stat, path in stats:
             if total <= room:
-                return
+                break
             path.unlink(missing_ok=True)
             total -= stat.st_size
+        return total
 
 
 class Incoming:

@@ -54,7 +54,17 @@ def _verdict(result: FleetResult) -> list[Block]:
 
 
 def _table(result: FleetResult) -> Table:
-    header = ("device", "machine", "model", "engine", "p50", "p95", "peak memory", "threads")
+    header = (
+        "device",
+        "machine",
+        "model",
+        "engine",
+        "p50",
+        "p95",
+        "peak memory",
+        "mAP50-95",
+        "threads",
+    )
     rows = [row for device in result.devices for row in _rows(device)]
     return Table(header, tuple(rows), frozenset(range(4, len(header))))
 
@@ -62,7 +72,7 @@ def _table(result: FleetResult) -> Table:
 def _rows(device: DeviceResult) -> list[tuple[str, ...]]:
     measured = device.benchmark
     if measured is None:
-        return [(device.name, "", "no figures", "", "", "", "", "")]
+        return [(device.name, "", "no figures", "", "", "", "", "", "")]
     return [
         (
             device.name,
@@ -72,6 +82,7 @@ def _rows(device: DeviceResult) -> list[tuple[str, ...]]:
             fixed(run.p50_ms, 2, " ms") if run.error is None else f"failed: {run.error}",
             fixed(run.p95_ms, 2, " ms"),
             megabytes(run.peak_rss_bytes),
+            fixed(run.map),
             str(run.threads),
         )
         for run in measured.runs

@@ -61,7 +61,7 @@ def run_job(
     if function is None:
         known = ", ".join(one.name for one in functions)
         raise UsageError(f"a device can't do {job.function!r}", remedy=f"ask for {known}")
-    folder = ScratchFolder(blobs.root, "job")
+    folder = ScratchFolder(blobs.scratch, "job")
     try:
         return _run_in(folder.path, job, blobs, context, function)
     finally:
@@ -72,7 +72,13 @@ def _run_in(
     folder: Path, job: Job, blobs: Blobs, context: Context, function: JobFunction
 ) -> dict[str, Any]:
     places = [
-        blobs.lay_out(folder / str(place), parcel.files) for place, parcel in enumerate(job.parcels)
+        # Readers of ONNX refuse weights with a second name: it could be a way out of the folder.
+        blobs.lay_out(
+            folder / str(place),
+            parcel.files,
+            link=parcel.field != "models" or len(parcel.files) == 1,
+        )
+        for place, parcel in enumerate(job.parcels)
     ]
     names = {str(path): parcel.shown for path, parcel in zip(places, job.parcels, strict=True)}
     settings = _settings(job, function.config, places)

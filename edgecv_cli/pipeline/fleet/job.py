@@ -18,7 +18,7 @@ PROTOCOL = 1
 """Raised when an older worker would misunderstand; the versions of edgecv have to be equal too."""
 
 MAX_FILE_BYTES = 4 * 2**30
-MAX_FILES = 1024
+MAX_FILES = 20_000
 
 _UNSAFE = re.compile("[\0\ud800-\udfff]")
 

@@ -15,7 +15,9 @@ from edgecv_cli.config.base import mark_of, path_fields
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.files import sha256_file, writing
 from edgecv_cli.detector.recognise import load_spec_overrides
+from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.pipeline.fleet.job import FileRef, Job, Parcel
+from edgecv_cli.pipeline.fleet.labelled import labelled_files
 
 if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
@@ -25,7 +27,7 @@ _HOST_ALONE = frozenset(
     {"force", "fail_if", "compare", "cross_machine", "strict", "label", "devices"}
 )
 """What the host does, to choose devices and to judge their answers."""
-_SENT = frozenset({"models", "spec"})
+_SENT = frozenset({"models", "spec", "data"})
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def pack_benchmark(config: BenchmarkConfig, scratch: Path) -> Packed:
 
     Raises:
         ModelError: a model can't be read, or its weights are missing.
+        DataError: the labelled images can't be read, or can't be sent.
         ConfigError: the spec can't be read.
         UsageError: it names files that devices are not sent.
     """
@@ -77,6 +80,10 @@ def pack_benchmark(config: BenchmarkConfig, scratch: Path) -> Packed:
         with writing(resolved):
             resolved.write_text(json.dumps(load_spec_overrides(config.spec)), encoding="utf-8")
         parcels.append(_parcel("spec", str(config.spec), [(resolved.name, resolved)], files))
+    if config.data is not None:
+        dataset = open_dataset(config.data, limit=config.limit)
+        named = labelled_files(dataset, scratch)
+        parcels.append(_parcel("data", str(config.data), named, files))
     fields = type(config).model_fields
     written = {name for name, info in fields.items() if mark_of(info, OutputMark)}
     kept_here = written | path_fields(type(config)) | _HOST_ALONE

@@ -105,6 +105,7 @@ class Worker:
     ) -> None:
         self._wire, self._home, self._functions = wire, home, functions
         self._place = place
+        self._kept: Blobs | None = None
         self._work: Work | None = None
         self._heard = self._beaten = time.monotonic()
 
@@ -149,10 +150,16 @@ class Worker:
         else:
             self._wire.send({"ok": answer})
 
+    @property
+    def _blobs(self) -> Blobs:
+        """The files that are here; made when first asked for, since a disk may refuse it."""
+        if self._kept is None:
+            self._kept = Blobs(self._home / "files")
+        return self._kept
+
     def _file_request(self, message: Message) -> dict[str, Any]:
         if message.get("do") == "have":
-            blobs = Blobs(self._home / "files")
-            return {"have": [name for name in message["files"] if blobs.has(str(name))]}
+            return {"have": [name for name in message["files"] if self._blobs.has(str(name))]}
         if message.get("do") == "put":
             self._take(str(message["sha256"]), int(message["size_bytes"]))
             return {}
@@ -160,7 +167,7 @@ class Worker:
 
     def _take(self, digest: str, size: int) -> None:
         """Take a file; after a failure the rest is read and dropped, so that words can follow."""
-        with Blobs(self._home / "files").receive(digest, size) as incoming:
+        with self._blobs.receive(digest, size) as incoming:
             self._wire.send({"ok": {"send": True}})
             failure: EdgeCVError | None = None
             left = size

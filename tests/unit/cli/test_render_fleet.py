@@ -75,6 +75,19 @@ def test_each_figure_stands_beside_its_device_and_machine():
     assert "2 of 3 devices" in text
 
 
+def test_accuracy_is_a_column_where_it_was_measured():
+    plain, exact = measured("A"), measured("B")
+    exact = exact.model_copy(update={"runs": (exact.runs[0].model_copy(update={"map": 0.4321}),)})
+    devices = [
+        DeviceResult(name=name, labels=(), address="x", benchmark=one)
+        for name, one in (("a", plain), ("b", exact))
+    ]
+    assert "mAP50-95" not in shown(fleet(devices[0]))
+    text = shown(fleet(*devices))
+    assert "mAP50-95" in text
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith(" b")] == ["0.432"]
+
+
 def test_what_a_device_says_can_not_steer_the_terminal():
     text = shown(fleet(DeviceResult(name="a", labels=(), address="x", benchmark=measured("A"))))
     assert "\x1b[31m" not in text

@@ -59,7 +59,7 @@ def test_files_stand_where_the_device_decides_and_are_shown_as_the_user_wrote(bl
     assert config.spec.name == "my spec.yaml"
     assert [row["model"] for row in result["runs"]] == ['a/größe "1".onnx', 'b/größe "1".onnx']
     assert result["warnings"] == ['a/größe "1".onnx is made up']
-    assert not any(path.name.endswith("edgecv-tmp") for path in blobs.root.iterdir())
+    assert not list(blobs.scratch.iterdir())
 
 
 def test_failures_are_in_the_users_words_too(blobs):
