@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import models
@@ -132,6 +134,33 @@ class RunnerContract:
             request.wait(10.0)
             wanted = runner.infer({"images": self.image(seed)})
             np.testing.assert_array_equal(request.outputs["scores"], wanted["scores"])
+
+    def test_requests_of_several_threads_do_not_mix(self, tmp_path):
+        artifact = self.artifact(models.ssd(), tmp_path)
+        runner = open_runner(artifact, self.engine, threads=2, streams=3)
+        wanted = [runner.infer({"images": self.image(seed)})["scores"].copy() for seed in range(3)]
+
+        def runs(seed, request):
+            request.inputs["images"][:] = self.image(seed)
+            for _ in range(20):
+                request.run()
+                np.testing.assert_allclose(
+                    request.outputs["scores"], wanted[seed], atol=self.tolerance
+                )
+
+        with ThreadPoolExecutor(3) as threads:
+            for done in [threads.submit(runs, *one) for one in enumerate(runner.requests(3))]:
+                done.result()
+        runner.close()
+
+    def test_a_request_that_runs_while_the_runner_is_closed_ends(self, tmp_path):
+        runner = open_runner(self.artifact(models.ssd(), tmp_path), self.engine)
+        (request,) = runner.requests(1)
+        request.start()
+        runner.close()
+        with suppress(EngineError):  # it may not have begun
+            request.wait(30)
+            assert set(request.outputs) == {"boxes", "scores"}
 
     def test_an_open_batch_is_one_in_a_request(self, tmp_path):
         runner = open_runner(self.artifact(models.yolov8(dynamic="batch"), tmp_path), self.engine)

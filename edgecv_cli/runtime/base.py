@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -72,12 +73,21 @@ class Request(Protocol):
     outputs: Mapping[str, NDArray[Any]]  # valid until the next start()
 
     def start(self) -> None:
-        """Begin inference on the current inputs."""
+        """Begin inference on the current inputs, and return before it is done."""
         ...
 
     def wait(self, timeout: float | None = None) -> None:
-        """Block until the outputs are there (seconds; None: forever)."""
+        """Block until the outputs are there (seconds; None: forever); what failed is raised."""
         ...
+
+    def run(self) -> None:
+        """Start and wait, by the shortest way that the engine has."""
+        ...
+
+
+def still_running() -> EngineError:
+    """Return what a request says that is started a second time."""
+    return EngineError("the request is still running", remedy="wait for it first")
 
 
 class Runner(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
 from edgecv_cli.runtime.onnxruntime_trace import read_trace
 from edgecv_cli.runtime.operators import OperatorTime, not_recording
 
@@ -82,8 +83,9 @@ class OnnxRuntimeRunner:
         ort.disable_telemetry_events()
         settings = ort.SessionOptions()
         threads = options.threads or usable_cores()
-        # Each run takes the thread that calls it and those of the pool, which all runs share.
-        settings.intra_op_num_threads = max(1, threads // options.streams)
+        # A run takes the thread that calls it, and all runs share the one pool, which has a
+        # thread less than it is set to: so these add up to the threads that were asked for.
+        settings.intra_op_num_threads = max(1, threads - options.streams + 1)
         settings.inter_op_num_threads = 1
         settings.log_severity_level = 4
         settings.add_session_config_entry(
@@ -177,10 +179,12 @@ class OnnxRuntimeRunner:
 
 
 class OnnxRuntimeRequest:
-    """One inference at a time; ONNX Runtime runs it when started."""
+    """One inference in flight, on a thread of its own; ONNX Runtime's own are the session's."""
 
     def __init__(self, runner: OnnxRuntimeRunner) -> None:
         self._runner = runner
+        self._thread = ThreadPoolExecutor(1, "onnxruntime-request")
+        self._started: Future[dict[str, NDArray[Any]]] | None = None
         self.inputs: Mapping[str, NDArray[Any]] = {
             spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype)
             for spec in runner.inputs
@@ -188,11 +192,42 @@ class OnnxRuntimeRequest:
         self.outputs: Mapping[str, NDArray[Any]] = {}
 
     def start(self) -> None:
-        """Run on the current inputs."""
-        self.outputs = self._runner.infer(self.inputs)
+        """Begin on the current inputs.
+
+        Raises:
+            EngineError: the request is still running.
+        """
+        self._require_idle()
+        self._started = self._thread.submit(self._runner.infer, self.inputs)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return at once: :meth:`start` has waited already."""
+        """Block until the outputs are there.
+
+        Raises:
+            EngineError: the run failed, or took longer than ``timeout`` seconds.
+        """
+        if self._started is None:
+            return
+        try:
+            self.outputs = self._started.result(timeout)
+        except TimeoutError as error:
+            raise EngineError(
+                f"ONNX Runtime gave no answer within {timeout:g} s", remedy="wait longer"
+            ) from error
+
+    def run(self) -> None:
+        """Run on the current inputs in the calling thread: changing threads takes time.
+
+        Raises:
+            EngineError: the run failed, or the request is still running.
+        """
+        self._require_idle()
+        self._started = None
+        self.outputs = self._runner.infer(self.inputs)
+
+    def _require_idle(self) -> None:
+        if self._started is not None and not self._started.done():
+            raise still_running()
 
 
 def _spec(value: Any) -> TensorSpec:

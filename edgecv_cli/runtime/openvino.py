@@ -16,7 +16,7 @@ from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
 from edgecv_cli.runtime.openvino_file import require_own_weights
 from edgecv_cli.runtime.openvino_profile import mean_ns, read_counters
 from edgecv_cli.runtime.operators import OperatorTime, not_recording
@@ -194,6 +194,8 @@ class OpenVinoRequest:
         try:
             self._request.start_async()
         except RuntimeError as error:
+            if "Request is busy" in str(error):
+                raise still_running() from error
             raise _failed(error) from error
 
     def wait(self, timeout: float | None = None) -> None:
@@ -213,6 +215,15 @@ class OpenVinoRequest:
             raise _failed(error) from error
         tensors = self._request.output_tensors
         self.outputs = {name: t.data for name, t in zip(self._names, tensors, strict=True)}
+
+    def run(self) -> None:
+        """Run on the current inputs.
+
+        Raises:
+            EngineError: the run failed, or the request is still running.
+        """
+        self.start()
+        self.wait()
 
 
 def _otherwise(artifact: Artifact) -> str:
