@@ -30,6 +30,8 @@ _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
 def _capabilities(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+        value = ",".join(value)
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(",")]

@@ -182,7 +182,7 @@ _ATTRIBUTES: dict[str, Callable[[View, onnx.NodeProto, TrtTarget], Iterator[Hit]
 def unsigned_tensors(view: View, _target: TrtTarget) -> Iterator[Hit]:
     """Yield nodes that make uint8 inside of the graph, but for quantization."""
     for node in view.graph.node:
-        if node.op_type in (QUANTIZE, RESTORE, "Constant"):
+        if node.op_type in (QUANTIZE, RESTORE, "Constant") or node.op_type in UNSUPPORTED:
             continue
         for name in node.output:
             if view.types.get(name) == TensorProto.UINT8 and name not in view.outputs:

@@ -159,7 +159,7 @@ def activation_pairs(bench: Bench) -> Iterator[Mended]:
             continue
         if value.producer() is not None and value.name not in bench.decoding:
             quantize.replace_input_with(0, clamped(bench.graph, quantize, value))
-        spared = bypass(quantize)
+        spared = 0 if found.exact else bypass(quantize)
         if spared and not any(True for node in restores for _ in node.outputs[0].uses()):
             yield Mended(rule, name_of(quantize), "left out: no layer reads it", exact=False)
             continue
@@ -167,8 +167,7 @@ def activation_pairs(bench: Bench) -> Iterator[Mended]:
             _replace_parts(bench, node, found.scales)
         quantize.attributes.pop("output_dtype", None)
         words = "the scale is kept" if found.exact else "the scale is fitted anew"
-        exact = found.exact and not spared
-        yield Mended(rule, name_of(quantize), f"symmetric int8, {words}", exact)
+        yield Mended(rule, name_of(quantize), f"symmetric int8, {words}", found.exact)
 
 
 def bypass(quantize: ir.Node) -> int:

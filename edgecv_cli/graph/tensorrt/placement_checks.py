@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 
 from edgecv_cli.graph.tail import is_head
-from edgecv_cli.graph.tensorrt.finding import Hit
+from edgecv_cli.graph.tensorrt.finding import Hit, Level
 from edgecv_cli.graph.tensorrt.target import TrtTarget
 from edgecv_cli.graph.tensorrt.view import QUANTIZE, RESTORE, View, label
 
@@ -32,9 +32,9 @@ def half_quantized(view: View, _target: TrtTarget) -> Iterator[Hit]:
         data, weight = (_is_restored(view, name) for name in node.input[:2])
         if data != weight:
             missing = "weights" if data else "input"
-            yield Hit(
-                label(node), f"{node.op_type} has no Q/DQ at its {missing}: it computes in float"
-            )
+            level: Level | None = "info" if data else None  # meant to be float, as like as not
+            said = f"{node.op_type} has no Q/DQ at its {missing}: it computes in float"
+            yield Hit(label(node), said, level)
 
 
 def residuals(view: View, _target: TrtTarget) -> Iterator[Hit]:
