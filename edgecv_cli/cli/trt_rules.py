@@ -13,7 +13,8 @@ from edgecv_cli.graph.tensorrt.rules import RULES, Rule
 from edgecv_cli.graph.tensorrt.target import GENERATIONS
 
 _COLUMNS = ("8.6", "10.x", "11.x", "RTX", "DLA")
-_HEAD = f"| | rule | asks | {' | '.join(_COLUMNS)} | `--fix` | TensorRT-RTX 1.7.1 with a breach | says |"
+_MORE = ("`--fix`", "TensorRT-RTX 1.7.1 with a breach", "says")
+_HEAD = "| | " + " | ".join(("rule", "asks", *_COLUMNS, *_MORE)) + " |"
 
 
 def table() -> str:
