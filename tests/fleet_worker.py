@@ -2,7 +2,8 @@
 
 Behaviours: ``fine`` answers at once; ``wait`` writes its process id into the folder MARKS and
 works until it is cancelled; ``fail`` refuses; ``odd`` answers with something else; ``old`` says
-that it is another version; ``deaf`` never reads; ``noisy`` prints before and while it works.
+that it is another version; ``deaf`` never reads; ``noisy`` prints before and while it works;
+``liar`` answers a job with a number.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ def main(how="fine", marks=None):
     )
     if how == "old":
         worker.__version__ = "0.0.1"
+    if how == "liar":
+        worker.do_job = lambda *args: {"ok": 7}
     if how == "noisy":
         print("Welcome to this device!", flush=True)
     if how == "deaf":

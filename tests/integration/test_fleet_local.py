@@ -98,7 +98,7 @@ def test_one_of_eight_is_killed_in_the_middle_and_seven_answer(model, fleet, tmp
 
 
 def test_every_refusal_is_a_row(model, fleet, tmp_path):
-    file = fleet(good="noisy", bad="fail", odd="odd", old="old")
+    file = fleet(good="noisy", bad="fail", odd="odd", old="old", liar="liar")
     with file.open("a") as more:
         more.write("\n- {name: gone, local: true, python: /no/such/python}\n")
         more.write("- {name: bare, local: true, python: /bin/false}\n")
@@ -111,6 +111,7 @@ def test_every_refusal_is_a_row(model, fleet, tmp_path):
     assert said.pop("good") == (None, None)
     assert said["bad"] == (f"bad: '{model}' can't run", "on the device: pip install that-engine")
     assert "not one that this version understands" in said["odd"][0]
+    assert "something that this version does not understand" in said["liar"][0]
     assert "it has edgecv 0.0.1, and this is" in said["old"][0]
     assert "pip install edgecv==" in said["old"][1]
     assert "No such file or directory" in said["gone"][0]

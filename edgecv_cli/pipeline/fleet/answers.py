@@ -54,15 +54,20 @@ def check_hello(device: Device, hello: dict[str, Any]) -> Machine:
         raise _strange(device.name) from error
 
 
-def answer_of(name: str, machine: Machine, reply: Any) -> Answer:
-    """Return a job's reply as an answer.
+def answered(name: str, reply: Any) -> dict[str, Any]:
+    """Return a reply, which has to be an object.
 
     Raises:
         DeviceError: it is none.
     """
     if not isinstance(reply, dict):
         raise _strange(name)
-    return Answer(machine, reply)
+    return reply
+
+
+def texts(value: Any) -> list[str]:
+    """Return a list of texts; empty where it is something else."""
+    return [str(one)[:_MAX_WORDS] for one in value] if isinstance(value, list) else []
 
 
 def raise_refusal(name: str, error: Any) -> NoReturn:

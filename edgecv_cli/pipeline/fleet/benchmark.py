@@ -119,6 +119,10 @@ def _outcome(
         measured = judged(device.name, _checked(device, answer), earlier, config)
     except EdgeCVError as error:
         return row.model_copy(update={"error": error.problem, "remedy": error.remedy})
+    except Exception as error:  # noqa: BLE001 - the other devices' figures must not be lost
+        said = f"{device.name}: met {type(error).__name__}: {error}"
+        remedy = "report this as a bug of edgecv"
+        return row.model_copy(update={"error": said, "remedy": remedy})
     return row.model_copy(update={"benchmark": measured, "sent_bytes": answer.sent_bytes})
 
 

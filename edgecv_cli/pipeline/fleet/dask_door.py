@@ -24,7 +24,13 @@ from edgecv_cli.config.fleet import Device
 from edgecv_cli.core.errors import DeviceError, InterruptedByUser
 from edgecv_cli.core.require import require
 from edgecv_cli.pipeline.fleet import dask_side
-from edgecv_cli.pipeline.fleet.answers import Answer, answer_of, check_hello, raise_refusal
+from edgecv_cli.pipeline.fleet.answers import (
+    Answer,
+    answered,
+    check_hello,
+    raise_refusal,
+    texts,
+)
 from edgecv_cli.pipeline.fleet.job import Job
 from edgecv_cli.pipeline.fleet.session import HUNG_SECONDS
 from edgecv_cli.pipeline.fleet.watch import Watch
@@ -52,13 +58,13 @@ def run_by_dask(device: Device, job: Job, files: Mapping[str, Path], watch: Watc
         try:
             machine = check_hello(device, session.ask({"do": "hello"}, _HELLO_SECONDS))
             sent = session.deliver(files)
-            answer = answer_of(device.name, machine, session.run(job))
+            result = session.run(job)
         except BaseException:
             session.stop()
             raise
         finally:
             session.close()
-    return Answer(answer.machine, answer.result, sent)
+    return Answer(machine, result, sent)
 
 
 @contextmanager
@@ -124,7 +130,8 @@ class _DaskSession:
 
     def deliver(self, files: Mapping[str, Path]) -> int:
         """Send what the worker does not have, and return how many bytes that were."""
-        known = self.ask({"do": "have", "files": list(files)}, _HELLO_SECONDS).get("have", ())
+        reply = self.ask({"do": "have", "files": list(files)}, _HELLO_SECONDS)
+        known = texts(reply.get("have"))
         sent = 0
         for digest, path in files.items():
             if digest in known:
@@ -218,19 +225,17 @@ class _DaskSession:
     def _tell(self, told: dict[str, Any]) -> None:
         if "state" in told:
             self._watch.say(str(told["state"]))
-        for text in told.get("notes", ()):
-            self._watch.note(str(text))
+        for text in texts(told.get("notes")):
+            self._watch.note(text)
 
     def _opened(self, reply: Any) -> dict[str, Any]:
         try:
             message = json.loads(reply)
         except (TypeError, ValueError):
             message = {}
-        if "error" in message:
+        if isinstance(message, dict) and "error" in message:
             raise_refusal(self._device.name, message["error"])
-        if not isinstance(message.get("ok"), dict):
-            self._fail("it answers with something else", "install the same edgecv there")
-        return dict(message["ok"])
+        return answered(self._device.name, message.get("ok") if isinstance(message, dict) else None)
 
     def _failed(self, error: Exception) -> NoReturn:
         if isinstance(error, InterruptedByUser):

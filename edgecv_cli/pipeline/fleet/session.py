@@ -13,7 +13,13 @@ from edgecv_cli.config.fleet import Device
 from edgecv_cli.core.child import own_environment
 from edgecv_cli.core.errors import DeviceError
 from edgecv_cli.core.process import GroupProcess
-from edgecv_cli.pipeline.fleet.answers import Answer, answer_of, check_hello, raise_refusal
+from edgecv_cli.pipeline.fleet.answers import (
+    Answer,
+    answered,
+    check_hello,
+    raise_refusal,
+    texts,
+)
 from edgecv_cli.pipeline.fleet.job import Job
 from edgecv_cli.pipeline.fleet.ssh import ENVIRONMENT, SSH_FAILED, explain
 from edgecv_cli.pipeline.fleet.watch import Watch
@@ -94,8 +100,9 @@ class ProcessSession:
         """
         sizes = {digest: path.stat().st_size for digest, path in files.items()}
         patience = self._hung_seconds + sum(sizes.values()) / _HASHED_BYTES_A_SECOND
-        known = self._ask({"do": "have", "files": list(files)}, patience).get("have")
-        missing = [digest for digest in files if digest not in (known or ())]
+        reply = self._ask({"do": "have", "files": list(files)}, patience)
+        known = texts(reply.get("have"))
+        missing = [digest for digest in files if digest not in known]
         for digest in missing:
             self._watch.say(f"sending {files[digest].name}")
             self._ask({"do": "put", "sha256": digest, "size_bytes": sizes[digest]}, patience)
@@ -112,8 +119,7 @@ class ProcessSession:
             InterruptedByUser: the answer is not wanted any more.
         """
         self._send({"do": "run", "job": job.model_dump(mode="json")})
-        reply = self._receive(self._hung_seconds, limit=limit_seconds)
-        return answer_of(self._device.name, self.machine, reply)
+        return Answer(self.machine, self._receive(self._hung_seconds, limit=limit_seconds))
 
     def _greeted(self) -> None:
         seconds = START_SECONDS + (self._device.connect_timeout if self._device.ssh else 0)
@@ -157,15 +163,15 @@ class ProcessSession:
                 if "error" in message:
                     raise_refusal(self._device.name, message["error"])
                 if "ok" in message:
-                    return dict(message["ok"])
+                    return answered(self._device.name, message["ok"])
                 self._tell(message)
             elif now - heard > silence:
                 self._fail(f"hangs: it said nothing for {silence:.0f} s", "see what it does there")
 
     def _tell(self, message: Message) -> None:
         self._watch.say(str(message.get("state", "")))
-        for text in message.get("notes", ()):
-            self._watch.note(str(text))
+        for text in texts(message.get("notes")):
+            self._watch.note(text)
 
     def _keep_alive(self) -> None:
         if time.monotonic() - self._spoken >= _ALIVE_SECONDS:
