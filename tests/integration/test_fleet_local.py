@@ -22,7 +22,6 @@ from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.fleet import Device
 from edgecv_cli.core.context import Cancel, Context
 from edgecv_cli.core.errors import (
-    ConfigError,
     DeviceError,
     GateNotMetError,
     InterruptedByUser,
@@ -157,31 +156,6 @@ def test_files_are_sent_once_and_a_devices_own_settings_go_before_the_options(mo
     rows = [device.benchmark.runs[0] for device in (one, two)]
     assert [(row.threads, row.engine) for row in rows] == [(3, "onnxruntime"), (7, "openvino")]
     assert all(gate.met for device in (one, two) for gate in device.benchmark.gates)
-
-
-def test_each_device_is_held_against_its_own_earlier_figures(model, fleet, tmp_path):
-    file, before = fleet(one="fine"), tmp_path / "before.json"
-    then = run(model, file).to_json()
-    options = {"compare": before, "fail_if": ("p95_ms > +5%",)}
-
-    before.write_text(json.dumps(then))
-    (gate,) = run(model, file, **options).devices[0].benchmark.gates
-    assert (gate.met, gate.value) == (True, 1.0)
-
-    then["devices"][0]["benchmark"]["runs"][0]["p95_ms"] = 1.5
-    before.write_text(json.dumps(then))
-    with pytest.raises(GateNotMetError, match=r"one: .*fails by 'p95_ms > \+5%'"):
-        run(model, file, **options)
-
-    then["devices"][0]["benchmark"]["machine"]["fingerprint"] = "another"
-    before.write_text(json.dumps(then))
-    with pytest.raises(GateNotMetError, match="as it is no more"):
-        run(model, file, **options)
-
-    then["devices"][0]["name"] = "two"
-    before.write_text(json.dumps(then))
-    with pytest.raises(ConfigError, match="has no figures of one"):
-        run(model, file, **options)
 
 
 def test_a_worker_that_hangs_is_given_up(model, fleet, tmp_path, monkeypatch):
