@@ -28,10 +28,14 @@ METRICS = (
 )
 """What a benchmark measures of a row and a condition can be put on."""
 
+ACCURACY_METRICS = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
+"""What evaluate measures and a condition can be put on."""
+
 _FORM = re.compile(
     r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*([<>])\s*([+-]?[0-9.]+(?:[eE][+-]?\d+)?)\s*(%?)\s*"
 )
 _EXAMPLES = "such as 'p95_ms > 30', 'p95_ms > +5%' (against --compare) or 'map < 0.30'"
+_ACCURACY_EXAMPLES = "such as 'map < 0.30' or 'map_small < 0.10'"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class FailIf:
     """One condition.
 
     Attributes:
-        metric: one of ``METRICS``.
+        metric: one of ``METRICS``, or of ``ACCURACY_METRICS``.
         side: on which side of the bound it fails.
         bound: a figure in the metric's unit; if ``relative``, a fraction of the baseline's figure
             that it may differ by (0.05: 5 % above it).
@@ -52,18 +56,23 @@ class FailIf:
     relative: bool
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, metrics: Sequence[str] = METRICS, examples: str = _EXAMPLES) -> Self:
         """Read a condition.
+
+        Args:
+            text: as it was written.
+            metrics: what it can be put on.
+            examples: what to write instead of what is none.
 
         Raises:
             ValueError: it is none, or of something that is not measured.
         """
         match = _FORM.fullmatch(text)
         if not match:
-            raise ValueError(f"write NAME < NUMBER or NAME > NUMBER, {_EXAMPLES}, not {text!r}")
+            raise ValueError(f"write NAME < NUMBER or NAME > NUMBER, {examples}, not {text!r}")
         metric, sign, number, percent = match.groups()
-        if metric not in METRICS:
-            raise ValueError(f"'{metric}' is not measured; name one of: {', '.join(METRICS)}")
+        if metric not in metrics:
+            raise ValueError(f"'{metric}' is not measured; name one of: {', '.join(metrics)}")
         try:
             value = float(number)
         except ValueError:
@@ -110,10 +119,20 @@ def _condition(value: Any) -> Any:
     return value if isinstance(value, FailIf) else FailIf.parse(str(value))
 
 
-Condition = Annotated[
-    FailIf,
-    BeforeValidator(_condition),
-    PlainSerializer(str, return_type=str, when_used="unless-none"),
-    WithJsonSchema({"type": "string"}),
-]
+def _accuracy_condition(value: Any) -> Any:
+    if isinstance(value, FailIf):
+        return value
+    condition = FailIf.parse(str(value), ACCURACY_METRICS, _ACCURACY_EXAMPLES)
+    if condition.relative:
+        raise ValueError(f"there is no baseline for a %; write a number, {_ACCURACY_EXAMPLES}")
+    return condition
+
+
+_AS_WRITTEN = PlainSerializer(str, return_type=str, when_used="unless-none")
+_STRING = WithJsonSchema({"type": "string"})
+
+Condition = Annotated[FailIf, BeforeValidator(_condition), _AS_WRITTEN, _STRING]
 """A :class:`FailIf`, as it is written."""
+
+AccuracyCondition = Annotated[FailIf, BeforeValidator(_accuracy_condition), _AS_WRITTEN, _STRING]
+"""A :class:`FailIf` on what evaluate measures."""

@@ -115,22 +115,48 @@ def _outcome(
 ) -> GateOutcome:
     value, interval = _figure(run, condition.metric), _interval(run, condition.metric)
     limit = 1 + condition.bound if partner is not None else condition.bound
-    name = f"{Path(run.model).name} on {run.engine}"
     if value is None:
         why = run.error or f"{condition.metric} was not measured"
+        name = f"{Path(run.model).name} on {run.engine}"
         return GateOutcome(
             condition=str(condition), model=run.model, engine=run.engine, met=False, shown=True,
             limit=limit, text=f"{name}: fails, for it has no figure: {why}",
         )  # fmt: skip
     if partner is not None:
         value, interval = _against(partner, condition.metric, value, interval)
+    return hold(
+        condition, value, interval, limit=limit, model=run.model, engine=run.engine, strict=strict
+    )
+
+
+def hold(
+    condition: FailIf,
+    value: float,
+    interval: Range | None,
+    *,
+    limit: float,
+    model: str,
+    engine: str,
+    strict: bool,
+) -> GateOutcome:
+    """Hold one figure against one condition.
+
+    Args:
+        condition: when it fails.
+        value: the figure; of a relative condition its ratio to the baseline's.
+        interval: its ends; None: the figure is taken as it is.
+        limit: what it is held against, in the same unit.
+        model, engine: whose figure it is.
+        strict: fail by the figure alone, whatever its interval leaves open.
+    """
     wrong = value > limit if condition.side == ">" else value < limit
     decided = interval is None or not interval[0] <= limit <= interval[1]
     met = not wrong or not (decided or strict)
+    said = _words(condition, value, interval, met, wrong)
     return GateOutcome(
-        condition=str(condition), model=run.model, engine=run.engine, met=met, shown=decided,
+        condition=str(condition), model=model, engine=engine, met=met, shown=decided,
         value=value, low=interval[0] if interval else None, high=interval[1] if interval else None,
-        limit=limit, text=f"{name}: {_words(condition, value, interval, met, wrong)}",
+        limit=limit, text=f"{Path(model).name} on {engine}: {said}",
     )  # fmt: skip
 
 

@@ -92,14 +92,18 @@ def class_precision(matches: ClassMatches, weights: Floats) -> Floats:
 
 
 def _some_sets(matches: ClassMatches, weights: Floats, truths: Floats) -> Floats:
-    seen = weights[:, matches.image]
+    # Most detections lie outside a range of areas at every threshold, and move nothing.
+    used = matches.counted.any(axis=0)
+    seen = weights[:, matches.image[used]]
     whole = np.cumsum(seen, axis=1)
     result = np.zeros((len(matches.right), len(weights)))
-    for row, right, counted in zip(result, matches.right, matches.counted, strict=True):
+    verdicts = zip(matches.right[:, used], matches.counted[:, used], strict=True)
+    for place, (right, counted) in enumerate(verdicts):
         hits = np.flatnonzero(right & counted)
         if hits.size:
             before = whole if counted.all() else np.cumsum(seen * counted, axis=1)
-            row += _interpolated(np.cumsum(seen[:, hits], axis=1), before[:, hits], truths)
+            found = np.cumsum(seen[:, hits], axis=1)
+            result[place] = _interpolated(found, before[:, hits], truths)
     return result
 
 
