@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import UsageError
+from edgecv_cli.core.errors import MissingDependencyError, UsageError
 
+MODULE, PACKAGE = "tensorrt_rtx_bindings", "tensorrt-rtx"
+WHY = "building TensorRT-RTX engines"
 _SECONDS = 600.0
 
 
@@ -43,6 +46,23 @@ class Built:
     refusals: tuple[Refusal, ...]
     size: int
     layers: Mapping[str, int]
+
+
+def require_builder() -> None:
+    """Refuse before the work where the library is not there; it is not loaded.
+
+    Raises:
+        MissingDependencyError: TensorRT-RTX is not installed.
+    """
+    try:
+        found = importlib.util.find_spec(MODULE) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise MissingDependencyError(
+            f"{WHY} needs the Python package {PACKAGE}, which is not installed",
+            remedy=f"pip install {PACKAGE}",
+        )
 
 
 def build_engine(model: Path, engine: Path, capabilities: Sequence[str], context: Context) -> Built:

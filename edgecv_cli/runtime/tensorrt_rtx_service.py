@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv_cli.core.require import require
+from edgecv_cli.runtime.tensorrt_rtx_build import MODULE, PACKAGE, WHY
 
 _MOST_REFUSALS = 64
 _SAID = 300  # characters of a refusal
@@ -16,9 +17,7 @@ class TensorRtRtxService:
     """Parses and builds; needs neither a GPU nor a driver."""
 
     def __init__(self) -> None:
-        self._trt: Any = require(
-            "tensorrt_rtx_bindings", pip="tensorrt-rtx", why="building TensorRT-RTX engines"
-        )
+        self._trt: Any = require(MODULE, pip=PACKAGE, why=WHY)
 
     def call(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Do ``version``, or ``build`` a ``model`` into ``engine`` for ``capabilities``.

@@ -28,7 +28,7 @@ from edgecv_cli.graph.tensorrt.target import TrtTarget, target_of
 from edgecv_cli.graph.tensorrt.trtexec import trtexec_line
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import machine
-from edgecv_cli.runtime.tensorrt_rtx_build import Built, build_engine
+from edgecv_cli.runtime.tensorrt_rtx_build import Built, build_engine, require_builder
 from edgecv_cli.stages.convert_trt_checks import (
     Checked,
     as_repairs,
@@ -66,6 +66,8 @@ def convert_trt(config: ConvertTrtConfig, context: Context) -> ConvertTrtResult:
         result = _looked(config, Artifact.open(config.model), target)
         _refuse_errors(result)
         return result
+    if config.builds:
+        require_builder()
     inputs = [path for path in (config.model, config.images, config.data) if path is not None]
     with (
         Publication(config.output, force=config.force, inputs=inputs) as publication,

@@ -75,6 +75,7 @@ def builder(monkeypatch):
         return Built("1.7", ("8.9",), asked.refusals, 6, {"CONVOLUTION": 3})
 
     monkeypatch.setattr(stage, "build_engine", build)
+    monkeypatch.setattr(stage, "require_builder", lambda: None)
     return asked
 
 
@@ -204,12 +205,13 @@ def test_an_output_that_stands_is_not_replaced(stock, tmp_path):
     assert out.read_bytes() == b"mine"
 
 
-@pytest.mark.skipif("tensorrt_rtx_bindings" in sys.modules, reason="TensorRT-RTX is loaded")
 def test_a_missing_library_is_named_with_its_pip_line(stock, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", None)
-    with pytest.raises(MissingDependencyError) as refused:
-        TensorRtRtxService()
-    assert refused.value.remedy == "pip install tensorrt-rtx"
+    for use in (TensorRtRtxService, lambda: convert(stock, "float.onnx", output=tmp_path / "e")):
+        with pytest.raises(MissingDependencyError) as refused:
+            use()
+        assert refused.value.remedy == "pip install tensorrt-rtx"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_prints_findings_and_exits_with_3(stock, capfd):

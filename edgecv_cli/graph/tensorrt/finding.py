@@ -17,11 +17,13 @@ class Hit:
         node: name of the node or tensor; empty where it is the whole graph.
         message: what is there.
         level: how bad it is, if other than the rule's level for the target.
+        remedy: what to do, if other than the rule's.
     """
 
     node: str
     message: str
     level: Level | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from edgecv_cli.graph.shapes import value_shape
+from edgecv_cli.graph.tail import INTEGER_WEIGHTED
 from edgecv_cli.graph.tensorrt.finding import Hit, Level
 from edgecv_cli.graph.tensorrt.target import TrtTarget
 from edgecv_cli.graph.tensorrt.view import QUANTIZE, RESTORE, View, attribute, label
@@ -65,10 +66,12 @@ UNSUPPORTED = frozenset(
 )
 # Plugins of classic TensorRT that TensorRT-RTX does not bring along.
 _UNSUPPORTED_RTX = UNSUPPORTED | {"NonZero", "NonMaxSuppression"}
+_INTEGER = INTEGER_WEIGHTED | {"DynamicQuantizeLinear"}
 _PLUGIN_SUFFIX = "_TRT"
 MAX_TOPK = 3840
 MAX_DLA_SIDE = 8192
 MAX_DLA_BATCH = 4096
+_GPU_FALLBACK = "nothing, if the GPU may compute it (--allowGPUFallback, as in the command shown)"
 _RESIZES = frozenset(
     {"half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners"}
 )
@@ -100,9 +103,18 @@ def operators(view: View, target: TrtTarget) -> Iterator[Hit]:
     for node in view.everywhere():
         if node.domain in ("", "ai.onnx"):
             if node.op_type in lacking:
-                yield Hit(label(node), f"{node.op_type} is not supported")
+                yield Hit(label(node), f"{node.op_type} is not supported", None, _advice(node))
         elif node.domain.startswith("ai.onnx") or target.rtx or not _is_plugin(node):
             yield Hit(label(node), f"{node.domain}.{node.op_type} is no operator of TensorRT's")
+
+
+def _advice(node: onnx.NodeProto) -> str | None:
+    """Say what to do about operators that have a known way around."""
+    if node.op_type in _INTEGER:
+        return "start from the float model: edgecv quantize MODEL -o OUT --target tensorrt"
+    if node.op_type in ("NonMaxSuppression", "NonZero"):
+        return "export the model without NMS inside: edgecv suppresses boxes itself"
+    return None
 
 
 def _is_plugin(node: onnx.NodeProto) -> bool:
@@ -224,7 +236,7 @@ def fixed_shapes(view: View, target: TrtTarget) -> Iterator[Hit]:
             batch, *sides = (size or 0 for size in shape)
             if batch > MAX_DLA_BATCH or max(sides) > MAX_DLA_SIDE:
                 size_of = "x".join(map(str, (batch, *sides)))
-                yield Hit(label(node), f"it makes {size_of}: left to the GPU", "warning")
+                yield Hit(label(node), f"it makes {size_of}", "warning", _GPU_FALLBACK)
 
 
 def dla_release(_view: View, target: TrtTarget) -> Iterator[Hit]:

@@ -29,6 +29,6 @@ def preflight(model: onnx.ModelProto, target: TrtTarget) -> tuple[Finding, ...]:
 
 def _broken(rule: Rule, view: View, target: TrtTarget, level: Level) -> list[Finding]:
     return [
-        Finding(rule.name, hit.level or level, hit.node, hit.message, rule.remedy)
+        Finding(rule.name, hit.level or level, hit.node, hit.message, hit.remedy or rule.remedy)
         for hit in rule.check(view, target)
     ]

@@ -162,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         "Every operator has an importer or a plugin.",
         _all("error"),
         operators.operators,
-        "export the model without it; of a model in integer operators, start from the float one",
+        "export the model without it",
         _OPERATORS,
         "refused",
     ),
