@@ -74,7 +74,8 @@ class BenchmarkConfig(CommonConfig):
     scenario: Scenario | None = Field(
         None,
         description="State a percentile with 99 % confidence as well, as MLPerf does: "
-        "single-stream (p90 of one picture) or multi-stream (p99 of eight at once).",
+        "single-stream (p90 of one picture) or multi-stream (p99 of eight at once). Takes up to "
+        "60 times --duration.",
     )
     profile: bool = Field(
         False,

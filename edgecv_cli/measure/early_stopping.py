@@ -1,8 +1,9 @@
 """How many queries a percentile needs, and what may be said of it after them.
 
-The rule of MLPerf Inference (mlcommons/inference_policies, "Early Stopping Criterion"): a latency
-may be stated for a percentile once the chance of seeing so few slower queries, if the true
-percentile were slower, is at most 1 %. Pure, exact binomial tails.
+The rule of MLPerf Inference (mlcommons/inference_policies, inference_rules.adoc, appendix "Early
+Stopping Criterion", with its tolerance of 0): a latency may be stated for a percentile once the
+chance of seeing so few slower queries, if the true percentile were slower, is at most 1 %. Pure,
+binomial tails summed term by term.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ def percentile_bound(
 ) -> float | None:
     """Return a time that the percentile is not above, with that confidence.
 
-    None where there are too few times for one of them to be slower than it.
+    Of the t queries that may be slower, MLPerf drops the t - 1 slowest and states the slowest of
+    the rest, which is on the safe side by one query. None where t is below 1.
     """
     allowed = slower_allowed(len(times), percentile, confidence=confidence)
-    return None if allowed < 1 else sorted(times)[len(times) - 1 - allowed]
+    return None if allowed < 1 else sorted(times)[len(times) - allowed]
 
 
 def _log_chance(count: int, hits: int, chance: float) -> float:

@@ -10,7 +10,8 @@ from edgecv_cli.measure.end_to_end import EndToEnd
 from edgecv_cli.measure.energy import EnergyUse
 from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.measure.operator_profile import OperatorProfile
-from edgecv_cli.measure.throughput import ScenarioOutcome, Throughput
+from edgecv_cli.measure.scenarios import ScenarioOutcome
+from edgecv_cli.measure.throughput import Throughput
 
 
 class BenchRun(Part):

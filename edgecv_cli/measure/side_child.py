@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,9 +22,13 @@ from edgecv_cli.measure.schedule import interleaved
 
 _START_SECONDS = 120.0
 _CALL_SECONDS = 60.0
+_FEWEST_TURNS = 5
 
 StartSide = Callable[[BenchRow, str], Any]
 """Makes the child process of a row that runs a service, not yet started."""
+
+Turns = tuple[int, Sequence[Mapping[str, Any]]]
+"""How many turns each row has, and what each row's is asked to do."""
 
 
 @dataclass
@@ -57,6 +62,12 @@ class Side:
             self.failure = error
             return None
 
+    def take_turn(self, payload: Mapping[str, Any]) -> None:
+        """Keep the answer to one turn, if there is one."""
+        answer = self.call("turn", payload, max(_CALL_SECONDS, self.row.patience_s))
+        if answer is not None:
+            self.turns.append(answer)
+
     def enter(self, stack: ExitStack, start: StartSide, service: str) -> None:
         """Start the process; ``stack`` ends it."""
         try:
@@ -71,11 +82,11 @@ def take_turns(
     rows: Sequence[BenchRow],
     service: str,
     payloads: Sequence[Mapping[str, Any]],
-    plan: Callable[[dict[str, Any]], dict[str, Any]],
+    plan: Callable[[Sequence[dict[str, Any]]], Turns],
     *,
-    rounds: Callable[[Sequence[Side]], int],
     name: str,
     context: Context,
+    at_most: float = math.inf,
     start: StartSide | None = None,
 ) -> list[Side]:
     """Run a service for every row, in rounds of random order, one process at a time.
@@ -84,10 +95,11 @@ def take_turns(
         rows: what is run.
         service: of ``edgecv_cli._child``; it answers ``open`` and ``turn``.
         payloads: what ``open`` takes beside the row, one entry a row.
-        plan: from the answer to ``open`` to what ``turn`` takes.
-        rounds: from the opened sides to how many turns each has.
+        plan: from the answers to ``open`` to how many turns there are, and what each row's
+            ``turn`` takes; of a row that can't be opened the answer is empty.
         name: of the work, for the progress bar.
         context: progress, cancellation and the seed of the order.
+        at_most: seconds of all rows together, after which no other round begins.
         start: makes a process.
     """
     begin = start or (lambda row, service: start_side(row, service, context))
@@ -98,17 +110,28 @@ def take_turns(
             side.enter(stack, begin, service)
             asked = {**row_request(side.row, context.seed), **payload}
             side.opened = side.call("open", asked, side.row.patience_s) or {}
-        turns = [plan(side.opened) for side in sides]
-        count = rounds([side for side in sides if side.failure is None])
+        count, turns = plan([side.opened for side in sides])
+        began = context.clock()
         with context.progress.task(name, count, "round") as task:
             for order in interleaved(len(sides), count, context.seed):
+                if context.clock() - began > at_most * 1e9:
+                    break
                 for place in order:
                     context.cancel.check()
-                    answer = sides[place].call("turn", turns[place], _CALL_SECONDS)
-                    if answer is not None:
-                        sides[place].turns.append(answer)
+                    sides[place].take_turn(turns[place])
                 task.advance()
     return sides
+
+
+def share_rounds(least: Sequence[float], seconds: float) -> tuple[int, float]:
+    """Return how many turns fit into each row's seconds, and how long a turn then is.
+
+    Args:
+        least: seconds that each row's turn takes at least.
+        seconds: of each row.
+    """
+    count = max(_FEWEST_TURNS, math.floor(seconds / max(least) + 1e-6))
+    return count, seconds / count
 
 
 def start_side(row: BenchRow, service: str, context: Context) -> Child:

@@ -87,8 +87,9 @@ def _scenarios(rows: Sequence[tuple[BenchRun, str]]) -> Iterator[RenderableType]
         many = f", {one.samples_per_query} samples each" if one.samples_per_query > 1 else ""
         if one.latency_ms is None:
             yield line(
-                f"{one.scenario}: {name} on {run.engine}: {one.queries} queries can't state "
-                f"{percentile}; it takes {one.queries_needed}",
+                f"{one.scenario}: {name} on {run.engine}: {percentile} can't be stated after "
+                f"{one.queries} queries; it takes {one.queries_needed} (a longer --duration, or "
+                f"--samples {one.queries_needed})",
                 "yellow",
             )
         else:

@@ -12,7 +12,8 @@ from edgecv_cli.core.scratch import scratch
 from edgecv_cli.measure.end_to_end import draw_pictures, measure_end_to_end
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import row_labels
-from edgecv_cli.measure.throughput import measure_scenario, measure_throughput
+from edgecv_cli.measure.scenarios import measure_scenario
+from edgecv_cli.measure.throughput import measure_throughput
 from edgecv_cli.stages.benchmarking.extras import Asked, Found
 
 Figures = Sequence[Part | EdgeCVError]
@@ -44,9 +45,9 @@ def end_to_end(asked: Asked) -> Found | None:
 
 
 def streams(asked: Asked) -> Found | None:
-    """Measure throughput with ``--streams``, unless they are a scenario's."""
+    """Measure throughput with ``--streams``."""
     count = asked.config.streams
-    if count is None or asked.config.scenario is not None:
+    if count is None:
         return None
 
     def measured(rows: Sequence[BenchRow]) -> Figures:
@@ -54,7 +55,18 @@ def streams(asked: Asked) -> Found | None:
             rows, streams=count, seconds=asked.config.duration, context=asked.context
         )
 
-    return _found(asked, "throughput", measured)
+    found = _found(asked, "throughput", measured)
+    return Found(found.updates, (*_too_many(count, asked), *found.warnings))
+
+
+def _too_many(streams: int, asked: Asked) -> tuple[str, ...]:
+    fewest = min(row.threads or row.cores for row in asked.rows)
+    if streams <= fewest:
+        return ()
+    return (
+        f"{streams} streams on {fewest} threads: ONNX Runtime takes a thread for each all the "
+        "same, with OpenVINO they wait for each other; give at least as many --threads",
+    )
 
 
 def scenario(asked: Asked) -> Found | None:

@@ -13,6 +13,7 @@ from edgecv_cli.config.fail_if import METRICS
 from edgecv_cli.report.blocks import Document
 from edgecv_cli.report.junit import Case, junit
 from edgecv_cli.stages.compose.benchmark import benchmark_document
+from edgecv_cli.stages.compose.beside import BESIDE, beside_cells
 from edgecv_cli.stages.compose.result_files import Drafts, result_files, write_document
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def benchmark_csv(result: BenchmarkResult) -> str:
     text = io.StringIO()
     ends = [f"{name}_{end}" for name in _WITH_INTERVALS for end in ("low", "high")]
     writer = csv.DictWriter(
-        text, [*_NAMED, *METRICS, *ends, "map_low", "map_high", *_LAYERS], lineterminator="\n"
+        text,
+        [*_NAMED, *METRICS, *ends, "map_low", "map_high", *_LAYERS, *BESIDE],
+        lineterminator="\n",
     )
     writer.writeheader()
     for run in result.runs:
@@ -70,6 +73,7 @@ def benchmark_csv(result: BenchmarkResult) -> str:
         row = {name: getattr(run, name) for name in plain}
         for name, interval in (run.intervals or {}).items():
             row[f"{name}_low"], row[f"{name}_high"] = interval.low, interval.high
+        row |= beside_cells(run)
         writer.writerow(row)
     return text.getvalue()
 

@@ -14,11 +14,33 @@ if TYPE_CHECKING:
     from edgecv_cli.stages.benchmark import BenchmarkResult
 
 _STAGES = ("decode", "preprocess", "infer", "postprocess", "total")
+BESIDE = (
+    *(f"{stage}_p50_ms" for stage in _STAGES),
+    "end_to_end_fps",
+    "streams",
+    "throughput_fps",
+    "scenario",
+    "scenario_ms",
+)
+"""Columns of CSV."""
 
 
 def beside_blocks(result: BenchmarkResult) -> list[Block]:
     """Return what was measured beside the latency of single inferences."""
     return [*_whole(result.runs), *_streams(result.runs), *_scenarios(result.runs)]
+
+
+def beside_cells(run: BenchRun) -> dict[str, object]:
+    """Return the cells of ``BESIDE`` that were measured."""
+    cells: dict[str, object] = {}
+    if run.end_to_end is not None:
+        times = {f"{stage}_p50_ms": getattr(run.end_to_end, stage).p50_ms for stage in _STAGES}
+        cells |= {**times, "end_to_end_fps": run.end_to_end.fps}
+    if run.throughput is not None:
+        cells |= {"streams": run.throughput.streams, "throughput_fps": run.throughput.fps}
+    if run.scenario is not None:
+        cells |= {"scenario": run.scenario.scenario, "scenario_ms": run.scenario.latency_ms}
+    return cells
 
 
 def _name(run: BenchRun) -> str:
