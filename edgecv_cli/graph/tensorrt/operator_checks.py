@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
@@ -132,7 +133,7 @@ def attributes(view: View, target: TrtTarget) -> Iterator[Hit]:
 
 def _topk(view: View, node: onnx.NodeProto, target: TrtTarget) -> Iterator[Hit]:
     counts = view.value(view.part(node, 1))
-    if counts is not None and counts.size == 1 and int(counts.item()) > MAX_TOPK:
+    if counts is not None and counts.size == 1 and int(np.real(counts).item()) > MAX_TOPK:
         yield Hit(label(node), f"TopK wants {int(counts.item())} elements, more than {MAX_TOPK}")
     if not attribute(node, "sorted", 1):
         yield Hit(label(node), "TopK has sorted=0", _unless_rtx(target))

@@ -39,6 +39,7 @@ _REPAIRS: tuple[Repair, ...] = (
     plain_attributes,
 )
 _RAISED_TO = 13
+_SAID = 200  # characters of a library's reason: a hostile file's names are long
 
 
 def repaired(
@@ -55,7 +56,20 @@ def repaired(
 
     Raises:
         UsageError: the graph has a fixed size that differs from ``input_size``.
+        ModelError: the graph contradicts itself, so that nothing can rewrite it.
     """
+    try:
+        return _rewritten(model, target, input_size)
+    except (ir.serde.SerdeError, ValueError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0][:_SAID]
+        raise ModelError(
+            f"the graph can't be rewritten: {reason}", remedy="export the model again"
+        ) from error
+
+
+def _rewritten(
+    model: onnx.ModelProto, target: TrtTarget, input_size: tuple[int, int] | None
+) -> tuple[onnx.ModelProto, tuple[Mended, ...]]:
     closed = fixed(model, input_size)
     mended = _closed(model, closed)
     closed, converted = _converted(closed, target)

@@ -95,7 +95,13 @@ class View:
 
     def value(self, name: str) -> NDArray[Any] | None:
         """Return a stored tensor, or None where it is computed or absent."""
-        return self.constants.value(name) if name else None
+        if not name:
+            return None
+        node = self.producers.get(name)
+        if node is not None and node.op_type == "Constant" and not has(node, "value"):
+            written = [onnx.helper.get_attribute_value(entry) for entry in node.attribute]
+            return np.asarray(written[0]) if written else None  # value_float, value_ints, ...
+        return self.constants.value(name)
 
     def part(self, node: onnx.NodeProto, index: int) -> str:
         """Return the name of a node's operand; empty where it has none."""

@@ -12,7 +12,7 @@ from target_plans import plan_for, seen, session
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.targets import resolve_target
-from edgecv_cli.core.errors import UsageError
+from edgecv_cli.core.errors import ModelError, UsageError
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.tensorrt.grids import refit_integers, refit_range
@@ -179,6 +179,14 @@ def test_an_open_batch_becomes_1_and_a_size_is_not_overruled():
     assert not preflight(fixed, RTX)
     with pytest.raises(UsageError, match="fixed at 16x16"):
         repaired(trt.plain(), RTX, input_size=(32, 32))
+
+
+def test_a_damaged_graph_is_refused_in_words():
+    model = trt.pair(np.uint8(128))
+    model.graph.node[0].attribute.append(helper.make_attribute("axis", 1))
+    model.graph.initializer[0].data_type = 99
+    with pytest.raises(ModelError, match="can't be rewritten"):
+        repaired(model, RTX)
 
 
 def test_a_sound_model_stays_itself():

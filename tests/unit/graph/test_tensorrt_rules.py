@@ -51,6 +51,13 @@ def test_a_finding_names_the_node_and_what_to_do():
     assert "--fix" in finding.remedy
 
 
+def test_a_scale_may_be_a_constant_of_any_spelling():
+    scale = helper.make_node("Constant", [], ["s"], value_float=0.02)
+    pairs = list(trt.pair().graph.node)
+    model = trt.graph([scale, *pairs], {"z": np.int8(0)})
+    assert broken(model, "gpu", "10.3") == {}
+
+
 def test_errors_come_first():
     model = trt.pair(np.uint8(128))
     levels = [one.level for one in preflight(model, target_of("rtx", None))]
