@@ -1,30 +1,43 @@
-"""How accurate a detector is on labelled images."""
+"""How accurate a detector is on labelled images, and whether another differs from it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval, Part, Result
-from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
-from edgecv_cli.measure.fitness import warnings_of
+from edgecv_cli.detector.profiles import Profile
+from edgecv_cli.measure.accuracy_difference import (
+    AccuracyDifference,
+    accuracy_difference,
+    single_words,
+)
+from edgecv_cli.measure.accuracy_gates import judge_accuracy, require_sizes
+from edgecv_cli.measure.confusion import Confused, confusions
+from edgecv_cli.measure.detailed_accuracy import DetailedAccuracy
+from edgecv_cli.measure.detection_quality import OperatingPoint, operating_point
 from edgecv_cli.measure.hardware import machine
-from edgecv_cli.measure.prediction import evaluate_artifact
+from edgecv_cli.measure.latency_gates import GateOutcome
+from edgecv_cli.measure.pr_curves import PrCurves
 from edgecv_cli.media.dataset import open_dataset
-from edgecv_cli.stages.compose.evaluate import evaluate_document
+from edgecv_cli.stages.compose.evaluate_files import evaluate_files
 from edgecv_cli.stages.compose.labels import labels_of
-from edgecv_cli.stages.compose.pictures import LOOKED_AT, Pictured, evenly, find, pair_blocks
-from edgecv_cli.stages.compose.publishing import reporting
+from edgecv_cli.stages.compose.pictures import LOOKED_AT, Pictured, evenly, pair_blocks
+from edgecv_cli.stages.evaluating import (
+    Measured,
+    Opened,
+    measure_side,
+    open_side,
+    scoring_profile,
+)
 
 if TYPE_CHECKING:
     from edgecv_cli.config.evaluate import EvaluateConfig
-    from edgecv_cli.detector.spec import DetectorSpec
     from edgecv_cli.media.dataset import Dataset
     from edgecv_cli.report.blocks import Block
 
@@ -39,6 +52,21 @@ class ProfileUsed(Part):
     multi_label: bool = Field(description="Whether one box can give several classes.")
 
 
+class Against(Part):
+    """Another detector on the same images with the same post-processing."""
+
+    model: str
+    sha256: str
+    family: str
+    map: float
+    map50: float
+    map75: float
+    per_class: dict[str, float]
+    interval: Interval | None = None
+    provider: str
+    difference: AccuracyDifference
+
+
 class EvaluateResult(Result):
     """COCO accuracy of one detector; all figures 0..1."""
 
@@ -51,12 +79,41 @@ class EvaluateResult(Result):
     map: float = Field(description="Mean over classes and IoU 0.50:0.05:0.95 (pycocotools).")
     map50: float
     map75: float
+    map_small: float | None = Field(
+        default=None, description="Objects of up to 32 x 32 pixels; absent where there are none."
+    )
+    map_medium: float | None = Field(default=None, description="Up to 96 x 96.")
+    map_large: float | None = Field(default=None, description="Larger ones.")
+    ar100: float | None = Field(
+        default=None, description="Recall at 100 detections, over classes and IoU as map is."
+    )
     images: int
+    objects_by_size: dict[str, int] | None = Field(
+        default=None, description="Labelled objects behind map_small, map_medium and map_large."
+    )
     per_class: dict[str, float] = Field(description="AP by category that occurs in the images.")
+    per_class50: dict[str, float] | None = Field(default=None, description="AP at IoU 0.50.")
+    per_class75: dict[str, float] | None = Field(default=None, description="AP at IoU 0.75.")
     objects: dict[str, int] = Field(
         default_factory=dict, description="Labelled objects behind each of per_class."
     )
     interval: Interval | None = Field(default=None, description="Of map, by bootstrap over images.")
+    intervals: dict[str, Interval] | None = Field(
+        default=None, description="Of map50, map75, map_small, ... by their names."
+    )
+    telling: str | None = Field(
+        default=None, description="What this number of images can tell, in words."
+    )
+    curves: PrCurves | None = None
+    operating_point: OperatingPoint | None = None
+    confusion: tuple[Confused, ...] | None = Field(
+        default=None,
+        description="What is found as what at operating_point.threshold, the most frequent first.",
+    )
+    against: Against | None = Field(default=None, description="The other of --against.")
+    gates: tuple[GateOutcome, ...] | None = Field(
+        default=None, description="What became of each --fail-if."
+    )
     unmapped: int = Field(description="Detections of classes that the data does not label.")
     profile: ProfileUsed
     engine: str
@@ -70,51 +127,84 @@ class EvaluateResult(Result):
 
 
 def evaluate(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Run a detector on labelled images and state its mAP.
+    """Run a detector on labelled images and state its mAP; another as well, if one is named.
 
     Raises:
-        EdgeCVError: model, data or engine can't be used, or the report can't be written.
+        GateNotMetError: a condition of ``--fail-if`` holds; with the whole result.
+        EdgeCVError: a model, the data or the engine can't be used, or a file can't be written.
     """
-    inputs = [config.model, config.data]
-    with reporting(config.report, force=config.force, inputs=inputs) as draft:
-        artifact = Artifact.open(config.model)
+    with evaluate_files(config) as files:
+        began = context.clock()
         dataset = open_dataset(config.data, limit=config.limit)
         for note in dataset.notes:
             context.progress.note(note)
-        recognised = artifact.detector(config.spec, input_size=config.input_size)
-        spec = recognised.spec
-        for warning in warnings_of(artifact, recognised):
-            context.progress.note(f"warning: {warning}")
-        result = _measured(artifact, spec, dataset, config, context)
-        if draft.wanted:
-            pictures = _pictures(artifact, spec, dataset, config, context)
-            draft.write(evaluate_document(result, pictures))
+        require_sizes(config.fail_if, dataset)
+        side = open_side(config.model, config.spec, dataset, config, context)
+        other = None
+        if config.against is not None:
+            other = open_side(config.against, config.against_spec, dataset, config, context)
+        found = measure_side(side, dataset, config, context)
+        against = None if other is None else _against(found, other, dataset, config, context)
+        result = _result(side, found, against, dataset, config)
+        result = result.model_copy(update={"seconds": (context.clock() - began) / 1e9})
+        pictures = _pictures(side, found, dataset) if files.pictured else []
+        files.write(result, pictures)
+        _refuse_failed(result)
     return result
 
 
-def _measured(
-    artifact: Artifact,
-    spec: DetectorSpec,
+def _refuse_failed(result: EvaluateResult) -> None:
+    failed = [one for one in result.gates or () if not one.met]
+    if failed:
+        raise GateNotMetError(
+            failed[0].text + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""),
+            remedy="improve the model, or change what --fail-if allows",
+            result=result,
+        )
+
+
+def _against(
+    found: Measured, other: Opened, dataset: Dataset, config: EvaluateConfig, context: Context
+) -> Against:
+    its = measure_side(other, dataset, config, context)
+    accuracy = its.accuracy.accuracy
+    return Against(
+        model=str(config.against),
+        sha256=other.artifact.sha256,
+        family=other.spec.family,
+        map=accuracy.map,
+        map50=accuracy.map50,
+        map75=accuracy.map75,
+        per_class=accuracy.per_class,
+        interval=accuracy.interval,
+        provider=its.execution.provider,
+        difference=accuracy_difference(
+            found.accuracy, its.accuracy, _names(config), seed=context.seed
+        ),
+    )
+
+
+def _names(config: EvaluateConfig) -> tuple[str, str]:
+    """Return what the two are called: the file's name, or the path where names don't tell."""
+    paths = [config.model, config.against or config.model]
+    if paths[0].name == paths[1].name:
+        return str(paths[0]), str(paths[1])
+    return paths[0].name, paths[1].name
+
+
+def _result(
+    side: Opened,
+    found: Measured,
+    against: Against | None,
     dataset: Dataset,
     config: EvaluateConfig,
-    context: Context,
 ) -> EvaluateResult:
-    began = context.clock()
-    profile = _profile(config)
-    accuracy, execution = evaluate_artifact(
-        artifact,
-        spec,
-        dataset,
-        context,
-        engine=config.engine,
-        threads=config.threads,
-        profile=profile,
-    )
+    accuracy = found.accuracy.accuracy
     return EvaluateResult(
         machine=machine(config.threads),
         model=str(config.model),
-        sha256=artifact.sha256,
-        family=spec.family,
+        sha256=side.artifact.sha256,
+        family=side.spec.family,
         map=accuracy.map,
         map50=accuracy.map50,
         map75=accuracy.map75,
@@ -122,46 +212,59 @@ def _measured(
         per_class=accuracy.per_class,
         objects=accuracy.objects,
         interval=accuracy.interval,
+        telling=single_words(accuracy.interval, accuracy.images),
+        **_details(found.accuracy),
+        operating_point=operating_point(found.pairs, found.threshold),
+        confusion=confusions(found.pairs, found.threshold, dataset.categories),
+        against=against,
+        gates=_gates(found, config),
         unmapped=accuracy.unmapped,
-        profile=_used(profile),
+        profile=_used(scoring_profile(config)),
         engine=config.engine,
-        provider=execution.provider,
+        provider=found.execution.provider,
         threads=config.threads or usable_cores(),
-        seconds=(context.clock() - began) / 1e9,
-        provenance=artifact.lineage,
+        seconds=0.0,
+        provenance=side.artifact.lineage,
         report=None if config.report is None else str(config.report),
     )
 
 
-def _pictures(
-    artifact: Artifact,
-    spec: DetectorSpec,
-    dataset: Dataset,
-    config: EvaluateConfig,
-    context: Context,
-) -> list[Block]:
+def _details(found: DetailedAccuracy) -> dict[str, Any]:
+    intervals = {name: one for name, one in found.intervals().items() if name != "map"}
+    return {
+        **{f"map_{name}": size.map for name, size in found.sizes.items()},
+        "objects_by_size": {name: size.objects for name, size in found.sizes.items()},
+        "ar100": found.ar100,
+        "per_class50": found.per_class50,
+        "per_class75": found.per_class75,
+        "intervals": intervals or None,
+        "curves": found.curves,
+    }
+
+
+def _gates(found: Measured, config: EvaluateConfig) -> tuple[GateOutcome, ...] | None:
+    if not config.fail_if:
+        return None
+    return judge_accuracy(
+        found.accuracy,
+        config.fail_if,
+        model=str(config.model),
+        engine=config.engine,
+        strict=config.strict,
+    )
+
+
+def _pictures(side: Opened, found: Measured, dataset: Dataset) -> list[Block]:
     """Draw labels and detections of some images, at the threshold that detect would use."""
-    items = evenly(dataset.items, LOOKED_AT)
-    paths = [item.path for item in items]
-    profile = detection_profile(spec, config.conf, config.iou)
-    found = find(
-        artifact, spec, paths, context, profile, engine=config.engine, threads=config.threads
-    )
-    labels, names = labels_of(items, dataset, spec.classes, background=spec.background)
+    places = evenly(range(len(dataset.items)), LOOKED_AT)
+    items = [dataset.items[place] for place in places]
+    labels, names = labels_of(items, dataset, side.spec.classes, background=side.spec.background)
     return pair_blocks(
-        paths,
+        [item.path for item in items],
         Pictured("labels", labels, scored=False),
-        Pictured("detections", found),
+        Pictured("detections", [found.plain[place] for place in places]),
         names,
-        profile.threshold,
-    )
-
-
-def _profile(config: EvaluateConfig) -> Profile:
-    return replace(
-        EVALUATION,
-        threshold=EVALUATION.threshold if config.conf is None else config.conf,
-        iou=EVALUATION.iou if config.iou is None else config.iou,
+        found.threshold,
     )
 
 

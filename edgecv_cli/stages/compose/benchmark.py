@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecv_cli.measure.latency_result import BenchRun
-from edgecv_cli.report.blocks import Block, Callout, Document, Heading, Paragraph, Table
+from edgecv_cli.report.blocks import Block, Document, Heading, Paragraph, Table
 from edgecv_cli.stages.compose.beside import beside_blocks
 from edgecv_cli.stages.compose.conditions import condition_blocks, energy_blocks
+from edgecv_cli.stages.compose.gates import gate_blocks
 from edgecv_cli.stages.compose.latency import Timed, latency_blocks
 from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
 from edgecv_cli.stages.compose.profile import profile_blocks
@@ -16,7 +17,6 @@ from edgecv_cli.stages.compose.trade_off import trade_off_blocks
 from edgecv_cli.stages.compose.writing import fixed, megabytes, plural
 
 if TYPE_CHECKING:
-    from edgecv_cli.measure.latency_gates import GateOutcome
     from edgecv_cli.stages.benchmark import BenchmarkResult
 
 
@@ -24,32 +24,9 @@ def benchmark_document(result: BenchmarkResult) -> Document:
     """Return the report of one run."""
     models = plural(len({run.model for run in result.runs}), "model")
     engines = plural(len({run.engine for run in result.runs}), "engine")
-    blocks = [*_verdict(result), *compose_benchmark(result)]
+    blocks = [*gate_blocks(result.gates, result.compared_to), *compose_benchmark(result)]
     blocks += machine_blocks(result.machine, result.edgecv)
     return Document("edgecv benchmark", f"{models}, {engines}", tuple(blocks))
-
-
-def _verdict(result: BenchmarkResult) -> list[Block]:
-    """Return what became of the conditions, those that fail first."""
-    if not result.gates:
-        return []
-    failed = [gate for gate in result.gates if not gate.met]
-    against = f" Baseline: {Path(result.compared_to).name}." if result.compared_to else ""
-    text = f"{len(result.gates) - len(failed)} of {plural(len(result.gates), 'gate')} met.{against}"
-    rows = tuple(_gate(gate) for gate in sorted(result.gates, key=lambda gate: gate.met))
-    return [
-        Callout("Failed:" if failed else "Passed:", text, "bad" if failed else "good"),
-        Table(("fails if", "row", "figure", "interval", "outcome"), rows, frozenset({2, 3})),
-    ]
-
-
-def _gate(gate: GateOutcome) -> tuple[str, ...]:
-    outcome = "met" if gate.met else "FAILED"
-    if gate.met and not gate.shown:
-        outcome = "met, the interval leaves it open"
-    between = "" if gate.low is None or gate.high is None else f"{gate.low:.4g} to {gate.high:.4g}"
-    value = "" if gate.value is None else f"{gate.value:.4g}"
-    return gate.condition, f"{Path(gate.model).name} on {gate.engine}", value, between, outcome
 
 
 def compose_benchmark(result: BenchmarkResult) -> list[Block]:
