@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 from edgecv_cli.core.errors import MissingDependencyError
+
+
+_QUIET = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}}
+"""Variables that a library has to find when it is loaded: by then it would have an identifier of
+this machine written down. What the user has set stays."""
 
 
 def require(module: str, *, pip: str, why: str) -> ModuleType:
@@ -19,6 +25,8 @@ def require(module: str, *, pip: str, why: str) -> ModuleType:
     Raises:
         MissingDependencyError: it is not installed, or is installed and can't be loaded.
     """
+    for name, value in _QUIET.get(module.partition(".")[0], {}).items():
+        os.environ.setdefault(name, value)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -1,11 +1,16 @@
 """A missing package or library is named with the line that installs it."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edgecv_cli.core import require as subject
 from edgecv_cli.core.errors import MissingDependencyError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -60,3 +65,15 @@ def test_opencv_broken_otherwise_is_reinstalled(broken):
     with pytest.raises(MissingDependencyError, match="numpy is too old") as caught:
         subject.cv2()
     assert "--force-reinstall opencv-python" in caught.value.remedy
+
+
+def test_no_engine_writes_an_identifier_of_the_machine_down(tmp_path):
+    """In a process of its own: the engine looks for its switch when it is loaded."""
+    code = (
+        "from edgecv_cli.core.require import require\n"
+        "require('onnxruntime', pip='onnxruntime', why='running')"
+    )
+    home = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    home.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], check=True, env=home, cwd=ROOT)
+    assert list(tmp_path.iterdir()) == []
