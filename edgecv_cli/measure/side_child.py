@@ -20,9 +20,9 @@ from edgecv_cli.core.machine_limits import memory_bytes
 from edgecv_cli.measure.lane import BenchRow, Timer
 from edgecv_cli.measure.schedule import interleaved
 
+FEWEST_TURNS = 5
 _START_SECONDS = 120.0
 _CALL_SECONDS = 60.0
-_FEWEST_TURNS = 5
 
 StartSide = Callable[[BenchRow, str], Any]
 """Makes the child process of a row that runs a service, not yet started."""
@@ -130,7 +130,7 @@ def share_rounds(least: Sequence[float], seconds: float) -> tuple[int, float]:
         least: seconds that each row's turn takes at least.
         seconds: of each row.
     """
-    count = max(_FEWEST_TURNS, math.floor(seconds / max(least) + 1e-6))
+    count = max(FEWEST_TURNS, math.floor(seconds / max(least) + 1e-6))
     return count, seconds / count
 
 

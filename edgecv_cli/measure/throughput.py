@@ -17,7 +17,14 @@ from edgecv_cli.core.errors import EdgeCVError
 from edgecv_cli.core.measurement import bootstrap_interval, summarise_ns
 from edgecv_cli.core.result import Interval, Part
 from edgecv_cli.measure.lane import BenchRow
-from edgecv_cli.measure.side_child import Side, StartSide, Turns, share_rounds, take_turns
+from edgecv_cli.measure.side_child import (
+    FEWEST_TURNS,
+    Side,
+    StartSide,
+    Turns,
+    share_rounds,
+    take_turns,
+)
 
 _TURN_SECONDS = 0.5
 _RESAMPLES = 1000
@@ -47,7 +54,7 @@ def measure_throughput(
     context: Context,
     start: StartSide | None = None,
 ) -> list[Throughput | EdgeCVError]:
-    """Run every row with several inferences in flight, in turns of at least half a second.
+    """Run every row with several inferences in flight, in turns of half a second or more.
 
     Args:
         rows: what is run.
@@ -62,7 +69,8 @@ def measure_throughput(
 
     def plan(opened: Sequence[dict[str, Any]]) -> Turns:
         # A turn holds a few inferences of a stream, or there would be nothing to count.
-        least = [max(_TURN_SECONDS, 4 * one.get("inference_ns", 0) / 1e9) for one in opened]
+        length = min(_TURN_SECONDS, seconds / FEWEST_TURNS)
+        least = [max(length, 4 * one.get("inference_ns", 0) / 1e9) for one in opened]
         count, share = share_rounds(least, seconds)
         return count, [{"seconds": max(share, one)} for one in least]
 

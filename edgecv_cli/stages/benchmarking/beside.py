@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from edgecv_cli.core.errors import EdgeCVError
@@ -23,25 +24,26 @@ def end_to_end(asked: Asked) -> Found | None:
     """Time whole pictures with ``--end-to-end``; a row that is no known detector has no figure."""
     if not asked.config.end_to_end:
         return None
-    with ExitStack() as stack:
-        if asked.dataset is not None:
-            images = [item.path for item in asked.dataset.items]
-            source = f"the {len(images)} images of --data"
-        else:
-            folder = stack.enter_context(scratch())
-            images = draw_pictures(folder, asked.context.seed)
-            source = f"{len(images)} drawn pictures of 1280 x 720 as JPEG"
 
-        def measured(rows: Sequence[BenchRow]) -> Figures:
+    def measured(rows: Sequence[BenchRow]) -> Figures:
+        with _pictures(asked) as (images, source):
             return measure_end_to_end(
-                rows,
-                images,
-                source=source,
-                seconds=asked.config.duration,
-                context=asked.context,
+                rows, images, source=source, seconds=asked.config.duration, context=asked.context
             )
 
-        return _found(asked, "end_to_end", measured, detectors=True)
+    return _found(asked, "end_to_end", measured, detectors=True)
+
+
+@contextmanager
+def _pictures(asked: Asked) -> Iterator[tuple[Sequence[Path], str]]:
+    """Yield picture files and, in words, which they are."""
+    if asked.dataset is not None:
+        images = [item.path for item in asked.dataset.items]
+        yield images, f"the {len(images)} images of --data"
+        return
+    with scratch() as folder:
+        images = draw_pictures(folder, asked.context.seed)
+        yield images, f"{len(images)} drawn pictures of 1280 x 720 as JPEG"
 
 
 def streams(asked: Asked) -> Found | None:
