@@ -80,6 +80,7 @@ def test_without_data_pictures_are_drawn_and_it_says_so(tmp_path, monkeypatch):
         return [ChildFailureError("it crashed", remedy="try", reason="crashed")] * len(rows)
 
     monkeypatch.setattr(beside, "measure_end_to_end", measure)
+    monkeypatch.setattr("edgecv_cli.measure.end_to_end._DRAWN_SIZE", (72, 128))
     spec = Artifact.open(path).detector().spec
 
     found = beside.end_to_end(asked(path, spec=spec, end_to_end=True))
