@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import models
 import onnx
@@ -36,6 +37,8 @@ from edgecv_cli.stages.compare import compare
 from edgecv_cli.stages.convert_openvino import convert_openvino
 from edgecv_cli.stages.evaluate import evaluate
 from edgecv_cli.stages.quantize import quantize
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
@@ -391,3 +394,28 @@ class TestInterrupted:
 def saved(model, path):
     onnx.save(model, path)
     return path
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fastestdet_352",
+        "nanodet_plus_m_416",
+        "ssd_mobilenet_v1_300",
+        "yolov6lite_s_320",
+        "yolov8n_640",
+        "yolox_nano_416",
+    ],
+)
+def test_real_detectors_find_the_same_in_half_precision(name, out):
+    source, images = SHARED / "models" / f"{name}.onnx", SHARED / "data" / "validation" / "images"
+    if not source.exists() or not images.exists():
+        pytest.skip("needs the real detectors and images of ../shared")
+
+    result = run(source, out, precision="fp16", images=images, limit=12)
+
+    assert result.agreement >= 0.99
+    assert result.parity.snr_db > 30
+    assert result.converted.size_bytes < result.baseline.size_bytes

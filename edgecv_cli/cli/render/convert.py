@@ -108,7 +108,7 @@ def _outcome(result: ConversionResult) -> Iterator[RenderableType]:
         yield line(f"saved {result.saved} ({result.precision})", "bold green")
     for file in result.files:
         name = file.path or file.part
-        yield line(f"{name}  {megabytes(file.size_bytes)}  sha256 {file.sha256}", "dim")
+        yield line(f"{name} {megabytes(file.size_bytes)} sha256 {file.sha256}", "dim")
     if result.report is not None:
         yield line(f"report: {result.report}")
     if result.rejected is not None:

@@ -92,7 +92,10 @@ def _figures(result: ConversionResult) -> list[Block]:
     if result.size_ratio is not None and result.converted is not None:
         sizes = (result.baseline.size_bytes, result.converted.size_bytes)
         detail = " to ".join(megabytes(size) for size in sizes)
-        figures.append(Figure(f"{result.size_ratio:.2f} x", "smaller", detail))
+        ratio, label = result.size_ratio, "smaller"
+        if ratio < 1:
+            ratio, label = 1 / ratio, "larger"
+        figures.append(Figure(f"{ratio:.2f} x", label, detail))
     return [Figures(tuple(figures))] if figures else []
 
 
