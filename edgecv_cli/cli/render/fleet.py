@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgecv_cli.cli.render.beside import beside_tables
 from edgecv_cli.cli.render.tables import fixed, grid, line, measured_on, megabytes, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -23,6 +24,7 @@ def render(result: FleetResult) -> Iterator[RenderableType]:
     columns = (*_COLUMNS, "mAP50-95") if with_map else _COLUMNS
     rows = [row[: len(columns)] for device in result.devices for row in _rows(device)]
     yield grid(columns, rows, texts=3)
+    yield from _beside(result.devices)
     for device in result.devices:
         yield from _details(device)
     for device in result.failed:
@@ -33,6 +35,12 @@ def render(result: FleetResult) -> Iterator[RenderableType]:
         f"and by itself, {result.seconds:.0f} s; times of different machines make no ratio",
         "dim",
     )
+
+
+def _beside(devices: Sequence[DeviceResult]) -> Iterator[RenderableType]:
+    runs = [(one.name, run) for one in devices if one.benchmark for run in one.benchmark.runs]
+    names = [f"{device}: {run.model}" for device, run in runs]
+    yield from beside_tables([run for _, run in runs], names)
 
 
 def _rows(device: DeviceResult) -> list[tuple[str, ...]]:

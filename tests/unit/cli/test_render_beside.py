@@ -8,11 +8,13 @@ from rich.console import Console
 
 from edgecv_cli.cli.render.benchmark import render
 from edgecv_cli.cli.render.beside import beside_tables
+from edgecv_cli.cli.render.fleet import render as render_fleet
 from edgecv_cli.core.result import Interval
 from edgecv_cli.measure.end_to_end import EndToEnd, StageTime
 from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.scenarios import ScenarioOutcome
 from edgecv_cli.measure.throughput import Throughput
+from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
 from edgecv_cli.stages.benchmark import BenchmarkResult
 
 
@@ -91,3 +93,17 @@ def test_a_benchmark_shows_them_all():
     text = shown(render(result), width=120)
 
     assert text.index("whole picture") < text.index("throughput") < text.index("multi-stream:")
+
+
+def test_a_fleet_shows_them_by_device():
+    def device(name, fps):
+        row = run(throughput=throughput(fps=fps))
+        measured = BenchmarkResult(runs=(row,), ratios=(), warnings=(), rounds=1, seconds=1)
+        return DeviceResult(name=name, labels=(), address=f"ssh {name}", benchmark=measured)
+
+    lost = DeviceResult(name="lost", labels=(), address="ssh lost", error="gone", remedy="look")
+    fleet = FleetResult(devices=(device("orin", 50.0), lost, device("pi", 7.5)), seconds=1)
+    text = shown(render_fleet(fleet), width=120)
+
+    assert "orin: a.onnx onnxruntime 4 50.0 ±10.0" in text
+    assert "pi: a.onnx onnxruntime 4 7.5 ±10.0" in text
