@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from pydantic import Field
 
-from edgecv_cli.core.measurement import bootstrap_interval
 from edgecv_cli.core.result import Interval, Part
 from edgecv_cli.measure.detailed_accuracy import DetailedAccuracy
 from edgecv_cli.measure.paired_test import LEVEL, PairedTest, paired_test
-from edgecv_cli.measure.resampling import Floats
 
 _POINT = 1.0
 _Z_LEVEL, _Z_POWER = 1.96, 0.84  # two-sided 5 %; seen in 80 % of the sets of images
+_FEWEST_IMAGES = 6  # fewer can't give a p-value below 0.05: 2 / 2^5 is more
 _MOST_IMAGES = 10_000_000
 
 
@@ -33,13 +31,15 @@ class AccuracyDifference(Part):
     """Two detectors on the same images with the same post-processing."""
 
     points: float = Field(description="mAP points, the model less the other.")
-    interval: Interval | None = Field(default=None, description="Of points, over images.")
+    interval: Interval | None = Field(
+        default=None, description="Of points; absent for fewer than 6 images."
+    )
     p_value: float = Field(
         description="That alike detectors differ as much: images change sides at random."
     )
     permutations: int
     distinguishable: bool = Field(
-        description="Whether p is below 0.05 and the interval leaves out 0."
+        description="Whether p is below 0.05; the interval then leaves out 0."
     )
     per_class: tuple[ClassDifference, ...] = Field(
         default=(), description="Classes that stand out, the largest difference first."
@@ -75,20 +75,17 @@ def accuracy_difference(
         raise ValueError("accuracies of different images or seeds are not paired")
     matches = model.figures.matches, other.figures.matches
     test = paired_test(*matches, a.images, seed=seed, permutations=permutations)
-    points = 100 * (a.map - b.map)
-    spread = 100 * (a.resampled - b.resampled)
-    interval = None if a.interval is None else bootstrap_interval(spread, point=points)
-    shown = interval is not None and not interval.low <= 0 <= interval.high
-    told_apart = test.p_value < LEVEL and shown
+    told_apart = test.p_value < LEVEL
+    interval = _interval(test) if a.images >= _FEWEST_IMAGES else None
     return AccuracyDifference(
-        points=points,
+        points=100 * test.difference,
         interval=interval,
         p_value=test.p_value,
         permutations=test.permutations,
         distinguishable=told_apart,
         per_class=_standing_out(model, other, test),
-        images_for_a_point=None if interval is None else _images_needed(spread, a.images),
-        text=_words(names, points, interval, a.images, told_apart=told_apart),
+        images_for_a_point=None if interval is None else _images_needed(test, a.images),
+        text=_words(names, 100 * test.difference, interval, a.images, told_apart=told_apart),
     )
 
 
@@ -128,10 +125,19 @@ def _standing_out(
     return tuple(sorted(found, key=lambda one: -abs(one.points)))
 
 
-def _images_needed(spread: Floats, images: int) -> int | None:
+def _interval(test: PairedTest) -> Interval:
+    return Interval(
+        low=100 * (test.difference - test.reach),
+        high=100 * (test.difference + test.reach),
+        level=1 - LEVEL,
+        method="permutation of images",
+        resamples=test.permutations,
+    )
+
+
+def _images_needed(test: PairedTest, images: int) -> int | None:
     """Return how many images would show 1 point: the spread falls with the root of their number."""
-    deviation = float(np.nanstd(spread))
-    return _rounded(images * ((_Z_LEVEL + _Z_POWER) * deviation / _POINT) ** 2)
+    return _rounded(images * ((_Z_LEVEL + _Z_POWER) * 100 * test.spread / _POINT) ** 2)
 
 
 def _rounded(images: float) -> int | None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.boxes import Detections, FloatArray
 from edgecv_cli.core.result import Part
 from edgecv_cli.measure.coco import to_xywh
 
@@ -44,7 +44,7 @@ class ImagePairs:
     """One image's detections, best first, paired with its objects of the same class.
 
     Attributes:
-        scores: float64 [n].
+        scores: float32 [n], as `detect` compares them with its threshold.
         categories: int64 [n].
         partner: int64 [n], place of the object that each takes; negative: none.
         overlaps: float64 [n, objects], IoU.
@@ -52,7 +52,7 @@ class ImagePairs:
         crowd: bool [objects].
     """
 
-    scores: NDArray[np.float64]
+    scores: FloatArray
     categories: NDArray[np.int64]
     partner: NDArray[np.int64]
     overlaps: NDArray[np.float64]
@@ -119,7 +119,7 @@ def _image_pairs(item: DatasetItem, found: Detections, class_map: Mapping[int, i
     categories = np.array([class_map[int(key)] for key in best_first.class_ids], np.int64)
     overlaps = _overlaps(best_first, item)
     return ImagePairs(
-        scores=best_first.scores.astype(np.float64),
+        scores=best_first.scores,
         categories=categories,
         partner=_partners(overlaps, categories, item),
         overlaps=overlaps,

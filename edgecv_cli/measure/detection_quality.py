@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edgecv_cli.core.boxes import FloatArray
 from edgecv_cli.core.result import Part
 from edgecv_cli.measure.confusion import IOU, ImagePairs
 
@@ -30,7 +31,7 @@ class OperatingPoint(Part):
     )
     best_f1: float | None = None
     precisions: tuple[float, ...] = Field(
-        description="At the thresholds 0.00, 0.01, ... as far as there are detections."
+        description="At the thresholds 0.01, 0.02, ... as far as there are detections."
     )
     recalls: tuple[float, ...] = Field(description="At the same thresholds.")
 
@@ -54,12 +55,12 @@ def operating_point(pairs: Sequence[ImagePairs], threshold: float) -> OperatingP
     total = np.arange(1, len(scores) + 1)
 
     def at(score: float) -> tuple[int, int]:
-        shown = int(np.searchsorted(-scores, -score, side="right"))
+        shown = int(np.searchsorted(-scores, -np.float32(score), side="right"))
         return (int(found[shown - 1]), shown) if shown else (0, 0)
 
     hits, shown = at(threshold)
     best = _best(scores, 2 * found / (total + objects))
-    grid = [at(step / _STEPS) for step in range(_STEPS + 1)]
+    grid = [at(step / _STEPS) for step in range(1, _STEPS + 1)]
     told = [one for one in grid if one[1]]
     return OperatingPoint(
         threshold=threshold,
@@ -73,7 +74,7 @@ def operating_point(pairs: Sequence[ImagePairs], threshold: float) -> OperatingP
     )
 
 
-def _answers(pairs: Sequence[ImagePairs]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _answers(pairs: Sequence[ImagePairs]) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return scores and verdicts of all that counts, best first."""
     scores = np.concatenate([image.scores[image.counted] for image in pairs])
     right = np.concatenate([image.right[image.counted] for image in pairs])
@@ -81,7 +82,7 @@ def _answers(pairs: Sequence[ImagePairs]) -> tuple[NDArray[np.float64], NDArray[
     return scores[order], right[order]
 
 
-def _best(scores: NDArray[np.float64], f1: NDArray[np.float64]) -> tuple[float, float] | None:
+def _best(scores: FloatArray, f1: NDArray[np.float64]) -> tuple[float, float] | None:
     """Return the threshold of the highest F1 and that F1; equal scores pass or fail together."""
     if not len(scores):
         return None

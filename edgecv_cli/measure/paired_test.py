@@ -8,12 +8,15 @@ CIKM 2007). mAP is no mean over images, so each draw recomputes it whole, from o
 Classes are held against the largest standardised difference of any class in each draw, so that
 looking at many of them does not find differences that are none (Westfall and Young 1993).
 
-How large the difference is, is said by a bootstrap over images. A difference is only called one
-where both agree: p below 0.05, and an interval that leaves out 0.
+The interval is the test turned round: those true differences that it would not reject. A bootstrap
+over images is not used here: an image set drawn with repeats holds nothing new of a class that
+occurs in one image only, so its intervals are too narrow, and where two detectors were alike it
+told them apart in 7 to 13 of 100 simulated sets instead of 5.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,13 +36,17 @@ class PairedTest:
     Attributes:
         difference: in mAP.
         p_value: two-sided, that a difference at least as large comes from alike detectors.
-        permutations: draws behind it.
+        reach: how far from 0 a difference must be to be one: half the width of its 95 % interval.
+        spread: standard deviation of the difference between alike detectors.
+        permutations: draws behind all of it.
         by_class: float64 [classes], differences in AP; NaN where a class has no object.
         p_by_class: float64 [classes], two-sided, corrected for the number of classes.
     """
 
     difference: float
     p_value: float
+    reach: float
+    spread: float
     permutations: int
     by_class: Floats
     p_by_class: Floats
@@ -62,8 +69,11 @@ def paired_test(
         permutations: how many draws.
 
     Raises:
-        ValueError: the two are not of the same objects, or no class has an object.
+        ValueError: the two are not of the same objects, no class has an object, or there are too
+            few permutations for a p-value below 0.05.
     """
+    if not _rejected(permutations):
+        raise ValueError(f"{permutations} permutations can't give a p-value below {LEVEL}")
     kept, swapped = _changed_places(images, permutations, seed)
     differences = np.full((len(first), permutations + 1), np.nan)
     for row, a, b in zip(differences, first, second, strict=True):
@@ -76,15 +86,24 @@ def paired_test(
     if not present.any():
         raise ValueError("no class has an object, so that there is nothing to compare")
     whole = differences[present].mean(axis=0)
+    whole[np.abs(whole) < _ALIKE] = 0
+    drawn = np.sort(np.abs(whole[1:]))[::-1]
     by_class = np.full(len(first), np.nan)
     by_class[present] = _corrected(differences[present])
     return PairedTest(
         difference=float(whole[0]),
-        p_value=float(_share_beyond(np.abs(whole[1:]), np.abs(whole[:1]))[0]),
+        p_value=float(_share_beyond(drawn, np.abs(whole[:1]))[0]),
+        reach=float(drawn[_rejected(permutations) - 1]),
+        spread=float(np.sqrt((drawn**2).mean())),
         permutations=permutations,
         by_class=differences[:, 0],
         p_by_class=by_class,
     )
+
+
+def _rejected(permutations: int) -> int:
+    """Return the place, from 1, of the draw that a difference must exceed for p below 0.05."""
+    return math.ceil(LEVEL * (permutations + 1)) - 1
 
 
 def _changed_places(images: int, permutations: int, seed: int) -> tuple[Floats, Floats]:

@@ -63,7 +63,7 @@ def _facts(result: EvaluateResult) -> Iterator[tuple[str, str | None]]:
         if value is not None:
             yield name, f"{fixed(value)} ({counted.get(name, 0)} objects)"
     yield "images", str(result.images)
-    yield "at its score", _point(result.operating_point)
+    yield "detections", _point(result.operating_point)
     yield "not labelled", _unmapped(result.unmapped)
 
 
@@ -73,9 +73,10 @@ def _point(point: OperatingPoint | None) -> str | None:
     said = f"recall {fixed(point.recall)}, F1 {fixed(point.f1)}"
     if point.precision is not None:
         said = f"precision {fixed(point.precision)}, {said}"
+    said = f"from score {point.threshold:g}: {said} (IoU {point.iou:.2f})"
     if point.best_threshold is not None:
-        said += f"; best F1 {fixed(point.best_f1)} from score {fixed(point.best_threshold)}"
-    return f"{said} (from score {point.threshold:g}, IoU {point.iou:.2f})"
+        said += f"; best F1 {fixed(point.best_f1)}, from {fixed(point.best_threshold)}"
+    return said
 
 
 def _against(other: Against) -> Iterator[RenderableType]:
@@ -84,12 +85,12 @@ def _against(other: Against) -> Iterator[RenderableType]:
     yield line(difference.text)
     for one in difference.per_class[:_SHOWN_DIFFERENCES]:
         yield line(
-            f"  {one.name}: {fixed(one.map)} against {fixed(one.against)} "
+            f"{one.name}: {fixed(one.map)} against {fixed(one.against)} "
             f"({one.points:+.1f} points, {one.objects} objects)"
         )
     hidden = len(difference.per_class) - _SHOWN_DIFFERENCES
     if hidden > 0:
-        yield line(f"  and {hidden} more classes in which they differ (all with --json)", "dim")
+        yield line(f"and {hidden} more classes in which they differ (all with --json)", "dim")
     needed = difference.images_for_a_point
     asks = "" if needed is None else f"; to show 1 point: about {needed:,} images"
     yield line(

@@ -44,7 +44,9 @@ def how_tested(difference: AccuracyDifference) -> str:
         [
             f"image by image: p = {difference.p_value:.3g} by {difference.permutations} "
             "permutations of which model found what in an image",
-            "95 % interval by bootstrap over images" if difference.interval else "",
+            "the 95 % interval holds the differences that the same test does not reject"
+            if difference.interval
+            else "",
             ""
             if needed is None
             else f"to show a difference of 1 point it would take about {needed:,} images",

@@ -61,7 +61,7 @@ def threshold_blocks(point: OperatingPoint | None) -> list[Block]:
     f1 = [2 * p * r / (p + r) if p + r else 0.0 for p, r in pairs]
     drawn = (("precision", point.precisions), ("recall", point.recalls), ("F1", f1))
     lines = tuple(
-        Line(name, tuple((place / 100, value) for place, value in enumerate(values)))
+        Line(name, tuple((place / 100, value) for place, value in enumerate(values, start=1)))
         for name, values in drawn
     )
     title = f"By score threshold, all classes together, IoU {point.iou:.2f}"
