@@ -10,9 +10,8 @@ and `edgecv evaluate --json` is asked for the same. Prints JSON: both figures, a
 differ.
 
 Families: yolov8 (RGB / 255, centred letterbox; [1, 84, n]: cx, cy, w, h, scores), yolox (BGR,
-letterbox at the top left; [1, n, 85] raw), ssd (RGB from -1, stretched, with 128 at 0, which
-edgecv is told, for it assumes 127.5; boxes ymin, xmin, ymax, xmax in 0..1 and 91 scores, whose
-index is the category id).
+letterbox at the top left; [1, n, 85] raw), ssd (RGB from -1 to 1, stretched; boxes ymin, xmin,
+ymax, xmax in 0..1 and 91 scores, whose index is the category id).
 """
 
 from __future__ import annotations
@@ -36,9 +35,6 @@ import onnxruntime as ort
 THRESHOLD, CANDIDATES, IOU, KEPT = 0.01, 3000, 0.65, 100
 AGREED = 0.00005
 FIGURES = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
-
-SPECS = {"ssd": "input: {mean: [128, 128, 128], std: [128, 128, 128]}\n"}
-"""What edgecv is told of a family, because it can't be read from the graph."""
 
 # One candidate: score, class, left, top, right, bottom, in pixels of the picture.
 Candidate = tuple[float, int, float, float, float, float]
@@ -97,11 +93,11 @@ def read_yolox(picture: Any, session: ort.InferenceSession) -> list[Candidate]:
 
 
 def read_ssd(picture: Any, session: ort.InferenceSession) -> list[Candidate]:
-    """Read boxes [1, n, 4] and scores [1, n, 91], decoded already; index 0 is the background."""
+    """Read boxes [1, n, 4] and scores [1, n, 91]; fed as by TensorFlow models' preprocess()."""
     side = session.get_inputs()[0].shape[2]
     high, wide = picture.shape[:2]
     square = cv2.resize(picture, (side, side))[:, :, ::-1].astype(np.float32)
-    outputs = {out.shape[2]: out[0].tolist() for out in run(session, (square - 128) / 128)}
+    outputs = {out.shape[2]: out[0].tolist() for out in run(session, square * (2 / 255) - 1)}
     found: list[Candidate] = []
     for (y1, x1, y2, x2), scores in zip(outputs[4], outputs[91], strict=True):
         for kind, score in enumerate(scores):
@@ -171,16 +167,12 @@ def by_pycocotools(rows: list[dict[str, Any]], annotations: Path) -> dict[str, f
     return dict(zip(FIGURES, map(float, found.stats[:6]), strict=True))
 
 
-def by_edgecv(family: str, model: Path, data: Path) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "spec.yaml"
-        spec.write_text(SPECS.get(family, ""))
-        told = ["--spec", spec] if family in SPECS else []
-        done = subprocess.run(
-            [sys.executable, "-m", "edgecv_cli", "evaluate", model, "--data", data, *told,
-             "--json", "--quiet"],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
+def by_edgecv(model: Path, data: Path) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecv_cli", "evaluate", model, "--data", data, "--json",
+         "--quiet"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
     said = json.loads(done.stdout)
     return {name: said[name] for name in FIGURES}
 
@@ -197,7 +189,7 @@ def main() -> None:
         rows = detections(family, Path(path), options.data)
         independent = by_pycocotools(rows, options.data / "instances.json")
         read = time.perf_counter() - began
-        ours = by_edgecv(family, Path(path), options.data)
+        ours = by_edgecv(Path(path), options.data)
         apart = {name: ours[name] - independent[name] for name in FIGURES}
         said.append(
             {
