@@ -73,7 +73,7 @@ class Request(Protocol):
     outputs: Mapping[str, NDArray[Any]]  # valid until the next start()
 
     def start(self) -> None:
-        """Begin inference on the current inputs, and return before it is done."""
+        """Begin inference on the current inputs; engines that can return before it is done."""
         ...
 
     def wait(self, timeout: float | None = None) -> None:
