@@ -66,7 +66,7 @@ def test_the_python_example_prints_what_it_finds(workplace):
 
 
 def test_each_command_is_in_the_table():
-    named = set(re.findall(r"^\| \[?`edgecv (\w+)", README, re.MULTILINE))
+    named = set(re.findall(r"^\| \[?`edgecv ([\w-]+)", README, re.MULTILINE))
     assert named == set(COMMANDS)
 
 
