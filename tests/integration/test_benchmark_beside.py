@@ -44,7 +44,7 @@ def test_all_of_them_beside_the_latency_of_a_detector(tmp_path):
     assert (scenario.queries, scenario.established) == (66, True)
     assert scenario.latency_ms >= scenario.measured_ms
     assert run.map > 0
-    (warning,) = [text for text in result.warnings if "2 streams on 1 threads" in text]
+    (warning,) = [text for text in result.warnings if "2 streams on 1 thread:" in text]
     assert "--threads" in warning
     assert BenchRun.model_validate(run.model_dump(mode="json")) == run
 

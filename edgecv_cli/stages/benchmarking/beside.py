@@ -66,7 +66,7 @@ def _too_many(streams: int, asked: Asked) -> tuple[str, ...]:
     if streams <= fewest:
         return ()
     return (
-        f"{streams} streams on {fewest} threads: ONNX Runtime takes a thread for each all the "
+        f"{streams} streams on {fewest} thread{'s' * (fewest > 1)}: ONNX Runtime takes a thread for each all the "
         "same, with OpenVINO they wait for each other; give at least as many --threads",
     )
 
