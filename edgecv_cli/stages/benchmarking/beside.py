@@ -66,8 +66,9 @@ def _too_many(streams: int, asked: Asked) -> tuple[str, ...]:
     if streams <= fewest:
         return ()
     return (
-        f"{streams} streams on {fewest} thread{'s' * (fewest > 1)}: ONNX Runtime takes a thread for each all the "
-        "same, with OpenVINO they wait for each other; give at least as many --threads",
+        f"{streams} streams on {fewest} thread{'s' * (fewest > 1)}: ONNX Runtime takes a thread "
+        "for each all the same, with OpenVINO they wait for each other; give at least as many "
+        "--threads",
     )
 
 
