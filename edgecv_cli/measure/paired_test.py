@@ -8,6 +8,11 @@ CIKM 2007). mAP is no mean over images, so each draw recomputes it whole, from o
 Classes are held against the largest standardised difference of any class in each draw, so that
 looking at many of them does not find differences that are none (Westfall and Young 1993).
 
+Detections change places by their rank, not by their score: AP knows nothing but each detector's own
+order, while two families' scores are seldom on one scale. With scores, the one that gives the lower
+ones would find nothing in a mixed list, and in simulated sets of equally good detectors, one of
+which scores ten times lower, some class stood out in 96 of 100 instead of 5.
+
 The interval is the test turned round: those true differences that it would not reject. A bootstrap
 over images is not used here: an image set drawn with repeats holds nothing new of a class that
 occurs in one image only, so its intervals are too narrow, and where two detectors were alike it
@@ -118,17 +123,17 @@ def _changed_places(images: int, permutations: int, seed: int) -> tuple[Floats, 
 
 
 def _joined(a: ClassMatches, b: ClassMatches, images: int) -> ClassMatches:
-    """Put both detectors' answers in one list, the second's images after the first's.
+    """Put both detectors' answers in one list by rank, the second's images after the first's.
 
-    Equal scores stay in the order of the images, whoever gave them, as in pycocotools.
+    Equal ranks stay in the order of the images, whosever they are.
     """
     image = np.concatenate([a.image, b.image])
-    score = np.concatenate([a.score, b.score])
-    order = np.lexsort((image, -score))
+    rank = np.concatenate([np.arange(len(a.image)), np.arange(len(b.image))])
+    order = np.lexsort((image, rank))
     side = np.concatenate([np.zeros(len(a.image), np.intp), np.ones(len(b.image), np.intp)])
     return ClassMatches(
         (image + side * images)[order],
-        score[order],
+        -rank[order].astype(np.float64),
         np.concatenate([a.right, b.right], axis=1)[:, order],
         np.concatenate([a.counted, b.counted], axis=1)[:, order],
         np.concatenate([a.truths, b.truths]),

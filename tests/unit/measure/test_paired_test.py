@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from detection_sets import dataset, detections, random_set
@@ -47,6 +50,22 @@ def test_alike_detectors_are_told_apart_in_about_one_of_twenty_sets():
     assert 1 <= sum((one.p_by_class < 0.05).any() for one in told) <= 19
 
 
+def rescaled(matches):
+    return replace(matches, score=matches.score / 10)
+
+
+def test_only_the_order_of_a_detectors_own_scores_counts():
+    rng = np.random.default_rng(11)
+    truths = [rng.poisson(0.1, 40) for _ in range(8)]
+    first, second = ([drawn_matches(rng, one, 0.85) for one in truths] for _ in range(2))
+
+    plain = paired_test(first, second, 40, seed=1, permutations=119)
+    other = paired_test(first, [rescaled(one) for one in second], 40, seed=1, permutations=119)
+
+    assert other.p_value == plain.p_value
+    assert np.array_equal(other.p_by_class, plain.p_by_class, equal_nan=True)
+
+
 def test_a_detector_that_is_much_better_is_told_apart():
     told = [trial(seed, images=40, skills=(0.95, 0.45)) for seed in range(12)]
 
@@ -62,6 +81,17 @@ def test_the_interval_leaves_out_nothing_just_where_p_says_so():
     assert significant == [abs(one.difference) > one.reach for one in told]
 
 
+def ranked(found):
+    """Give each detection a score by its place among its detector's of the same class."""
+    rows = [(image, row) for image, one in enumerate(found) for row in one]
+    rows.sort(key=lambda each: -each[1][4])  # stable, as images come
+    places, answers = Counter(), [[] for _ in found]
+    for image, (*box, _, kind) in rows:
+        answers[image].append((*box, 1 - places[kind] / 1000, kind))
+        places[kind] += 1
+    return [detections(rows) for rows in answers]
+
+
 def test_every_draw_is_the_map_of_detections_that_changed_sides():
     data, first = random_set(1, images=8)
     _, second = random_set(2, images=8)
@@ -71,7 +101,7 @@ def test_every_draw_is_the_map_of_detections_that_changed_sides():
     test = paired_test(*matches, 8, seed=5, permutations=39)
 
     def difference(stays):
-        sides = zip(first, second, stays, strict=True)
+        sides = zip(ranked(first), ranked(second), stays, strict=True)
         swapped = [(a, b) if stay else (b, a) for a, b, stay in sides]
         one, other = (
             evaluate_detections(data, list(side), CLASS_MAP, resamples=0).map
