@@ -16,6 +16,7 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
     ConfigError,
     DataError,
+    GateNotMetError,
     InterruptedByUser,
     ModelError,
     UnrecognisedError,
@@ -146,6 +147,56 @@ def test_ctrl_c_ends_between_images(data, tmp_path):
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         EvaluateConfig.from_options(model="m.onnx", data="d", **options)
+
+
+def test_the_model_against_itself_is_not_distinguishable(data, tmp_path):
+    model = saved(tmp_path, yolov8(planted=True))
+    config = EvaluateConfig(model=model, data=data, against=model, threads=1)
+
+    result = evaluate(config, Context())
+
+    difference = result.against.difference
+    assert result.against.map == result.map
+    assert (difference.points, difference.p_value) == (0, 1)
+    assert difference.text.startswith("not distinguishable at 8 images (difference +0.0 points")
+
+
+def test_a_blind_model_is_worse_and_the_files_say_so(data, tmp_path):
+    model = saved(tmp_path, yolov8(planted=True))
+    (tmp_path / "blind").mkdir()
+    blind = saved(tmp_path / "blind", yolov8())
+    places = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "md")}
+    config = EvaluateConfig(model=model, data=data, against=blind, threads=1, **places)
+
+    result = evaluate(config, Context())
+
+    assert result.against.difference.distinguishable
+    assert "is better than" in result.against.difference.text
+    assert "Shown:" in places["md"].read_text()
+    assert places["csv"].read_text().startswith("class,objects,map,map50,map75,detections")
+    assert sum(cell.count for cell in result.confusion if cell.truth) == sum(
+        result.objects.values()
+    )
+
+
+def test_a_gate_that_is_not_met_leaves_the_files_and_the_result(data, tmp_path):
+    model, table = saved(tmp_path, yolov8(planted=True)), tmp_path / "out.csv"
+    options = {"model": model, "data": data, "threads": 1, "csv": table}
+    config = EvaluateConfig.from_options(**options, fail_if=["map > 0.01", "map50 < 0.1"])
+
+    with pytest.raises(GateNotMetError, match="fails by") as caught:
+        evaluate(config, Context())
+
+    assert [gate.met for gate in caught.value.result.gates] == [False, True]
+    assert table.exists()
+
+
+def test_a_size_that_does_not_occur_is_refused_before_the_model_runs(data, tmp_path):
+    model = saved(tmp_path, yolov8(planted=True))
+    config = EvaluateConfig.from_options(model=model, data=data, fail_if=["map_large < 0.1"])
+
+    with pytest.raises(UsageError, match="large objects"):
+        evaluate(config, Context())
 
 
 @pytest.mark.real
