@@ -62,8 +62,8 @@ def _whole(runs: Sequence[BenchRun]) -> list[Block]:
     )
     fewest = min(whole.samples for _, whole in found)
     how = (
-        f"Medians beside the total's p95, one picture after the other, on {found[0][1].source}; at least {fewest} "
-        "pictures were timed for each row."
+        "Medians beside the total's p95, one picture after the other, on "
+        f"{found[0][1].source}; at least {fewest} pictures were timed for each row."
     )
     return [
         Heading("Whole pictures", 3),
