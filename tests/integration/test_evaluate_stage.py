@@ -158,7 +158,7 @@ def test_the_model_against_itself_is_not_distinguishable(data, tmp_path):
     difference = result.against.difference
     assert result.against.map == result.map
     assert (difference.points, difference.p_value) == (0, 1)
-    assert difference.text.startswith("not distinguishable at 8 images (difference +0.0 points")
+    assert difference.text.startswith("not distinguishable at 8 images (difference +0.00 points")
 
 
 def test_a_blind_model_is_worse_and_the_files_say_so(data, tmp_path):

@@ -1,4 +1,4 @@
-"""``edgecv evaluate``: COCO mAP on labelled images."""
+"""``edgecv evaluate``: COCO mAP on labelled images, of one model or of two against each other."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ COMMAND = Command(
         "Measure the accuracy of MODEL (COCO mAP) on labelled images: a folder in COCO's layout "
         "(images/ and instances.json), YOLO's (images/, labels/ and data.yaml) or Pascal VOC's "
         "(JPEGImages/ and Annotations/), or straight its JSON, YAML or list of images. "
-        "Post-processing is the same for every model, whatever it carries."
+        "Post-processing is the same for every model, whatever it carries. --against tests whether "
+        "another model differs on the same images; --fail-if makes it a gate for CI: exit code 3."
     ),
     examples=(
         "edgecv evaluate yolox.onnx --data coco/",
         "edgecv evaluate yolov8n.onnx --data yolo/data.yaml",
+        "edgecv evaluate int8.onnx --data coco/ --against yolox.onnx --report accuracy.html",
+        "edgecv evaluate int8.onnx --data coco/ --fail-if 'map < 0.30' --md out.md",
         "edgecv evaluate int8.onnx --data coco/ --limit 100 --json",
     ),
 )

@@ -207,7 +207,7 @@ def test_the_same_model_twice_needs_no_number_of_images():
     found = accuracy_difference(one, one, ("a", "b"))
 
     assert (found.points, found.p_value, found.images_for_a_point) == (0, 1, None)
-    assert "difference +0.0 points" in found.text
+    assert "(difference +0.00 points, +0.00 to +0.00)" in found.text
 
 
 def test_other_images_are_no_pair():
