@@ -192,6 +192,7 @@ def _file(path: Path, limit: int | None) -> str:  # noqa: ARG001
 
 
 _READERS: dict[str, Callable[[Any, int | None], str]] = {
+    "artifact": lambda path, limit: artifact_digest(path),  # noqa: ARG005
     "dataset": lambda path, limit: open_dataset(path, limit=limit).digest,
     "images": lambda path, limit: open_images(path, limit).digest,
     "spec": _spec,

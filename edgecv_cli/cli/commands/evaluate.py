@@ -33,7 +33,6 @@ COMMAND = Command(
         "edgecv evaluate yolox.onnx --data coco/",
         "edgecv evaluate yolov8n.onnx --data yolo/data.yaml",
         "edgecv evaluate int8.onnx --data coco/ --against yolox.onnx --report accuracy.html",
-        "edgecv evaluate int8.onnx --data coco/ --fail-if 'map < 0.30' --md out.md",
-        "edgecv evaluate int8.onnx --data coco/ --limit 100 --json",
+        "edgecv evaluate int8.onnx --data coco/ --limit 100 --fail-if 'map < 0.30' --json",
     ),
 )

@@ -26,6 +26,7 @@ def classes():
         ("EngineError", 1),
         ("MissingDependencyError", 1),
         ("ChildFailureError", 1),
+        ("DeviceError", 1),
         ("GateNotMetError", 3),
         ("InterruptedByUser", 130),
     ],
@@ -36,7 +37,7 @@ def test_exit_codes_are_those_of_the_contract(name, code):
 
 def test_no_two_failures_are_of_one_kind():
     kinds = [one.kind for one in classes()]
-    assert len(kinds) == len(set(kinds)) == 13
+    assert len(kinds) == len(set(kinds)) == 14
 
 
 def test_words_hold_the_problem_and_the_remedy():
