@@ -21,13 +21,14 @@ from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.apply import apply_normalised
-from edgecv_cli.compress.quantization.corrections import correct, exact_opener
+from edgecv_cli.compress.quantization.corrections import correct
 from edgecv_cli.compress.quantization.equalise import channel_ranges, equalisation, equalised
 from edgecv_cli.compress.quantization.evidence import Evidence, gather, read_topology
 from edgecv_cli.compress.quantization.plan import EqualisePlan
 from edgecv_cli.compress.quantization.propose import propose
 from edgecv_cli.compress.quantization.recipe import Recipe, spread
 from edgecv_cli.compress.quantization.targets import resolve_target
+from edgecv_cli.compress.walk import exact_opener
 from edgecv_cli.core.context import Context
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize

@@ -12,11 +12,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
-from edgecv_cli.compress.quantization.corrections import (
-    CORRECTION_IMAGES,
-    correct,
-    exact_opener,
-)
+from edgecv_cli.compress.quantization.corrections import CORRECTION_IMAGES, correct
 from edgecv_cli.compress.quantization.equalise import channel_ranges, equalisation, equalised
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.float_forms import beyond_half
@@ -26,6 +22,7 @@ from edgecv_cli.compress.quantization.plan import EqualisePlan, LayerPlan, Quant
 from edgecv_cli.compress.quantization.propose import placement_of, propose
 from edgecv_cli.compress.quantization.recipe import Candidate, Recipe, spread
 from edgecv_cli.compress.quantization.targets import TargetRules
+from edgecv_cli.compress.walk import exact_opener
 from edgecv_cli.core.context import SILENT, Context
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.graph.inspect import input_specs

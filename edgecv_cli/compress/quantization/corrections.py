@@ -14,22 +14,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.apply import apply_normalised, store_layer
 from edgecv_cli.compress.quantization.equalise import equalised
 from edgecv_cli.compress.quantization.moments import Patches, adapted
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
-from edgecv_cli.compress.quantization.walk import OpenModel, Walk
+from edgecv_cli.compress.walk import OpenModel, Walk, levels_of
 from edgecv_cli.core.context import Context
 from edgecv_cli.graph.qdq import LayerWeights
 from edgecv_cli.graph.topology import Topology
-from edgecv_cli.runtime.opening import open_runner
 
 Feed = Mapping[str, NDArray[Any]]
 CORRECTION_IMAGES = 64
@@ -60,7 +57,7 @@ def correct(
         feeds: what every input is fed, by name, one image at a time; no more than
             ``CORRECTION_IMAGES`` are read, fewer where their tensors would take more than
             448 MiB. With fewer than two the plan is returned as it is.
-        open_model: see :func:`exact_opener`.
+        open_model: see :func:`edgecv_cli.compress.walk.exact_opener`.
         context: cancellation is polled per image; the seed picks patches.
         bias, rounding: which corrections to make.
     """
@@ -74,29 +71,6 @@ def correct(
     if len(images) < 2:
         return plan
     return plan.model_copy(update={"layers": {**plan.layers, **job.run(images)}})
-
-
-def exact_opener(folder: Path, threads: int | None) -> OpenModel:
-    """Return what opens models in ONNX Runtime, integers as they are written.
-
-    Args:
-        folder: where a model is put meanwhile.
-        threads: threads that ONNX Runtime may use; None is one per usable core.
-    """
-
-    def open_model(data: bytes) -> Any:
-        path = folder / "part.onnx"
-        path.write_bytes(data)
-        runner = open_runner(Artifact.open(path), "onnxruntime", threads, exact=True)
-        order = [value.name for value in runner.outputs]
-
-        def infer(feed: Feed) -> list[NDArray[Any]]:
-            outputs = runner.infer(feed)
-            return [outputs[key] for key in order]
-
-        return infer
-
-    return open_model
 
 
 class _Job:
@@ -131,7 +105,7 @@ class _Job:
             for name, layer in self._topology.layers.items()
             if name in plan.layers and layer.op == "Conv" and made[name].op_type == "Conv"
         }
-        self._levels = _levels(self._topology, targets)
+        self._levels = levels_of(self._topology, targets)
         self._data = {name: made[name].input[0] for name in targets}
         self._layers = {name: bare.layers[name] for name in targets}
         plain = {name: self._topology.layers[name].data for name in targets}
@@ -258,18 +232,3 @@ def shrunk(errors: NDArray[np.float64]) -> NDArray[np.float32]:
 def _held_out(index: int, images: int) -> bool:
     """Whether an image of so many is not fitted on."""
     return index % min(_HELD_OUT, images) == min(_HELD_OUT, images) - 1
-
-
-def _levels(topology: Topology, targets: set[str]) -> list[list[str]]:
-    """Return the layers level by level; none feeds another one of its level or an earlier one."""
-    depth: dict[str, int] = {}
-    levels: list[list[str]] = []
-    for name, node in topology.nodes.items():
-        above = max((depth.get(tensor, 0) for tensor in node.input), default=0)
-        if name in targets:
-            if above == len(levels):
-                levels.append([])
-            levels[above].append(name)
-            above += 1
-        depth.update(dict.fromkeys(node.output, above))
-    return levels

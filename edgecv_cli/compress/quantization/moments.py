@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv_cli.compress.quantization.patches import take_patches, window_of
+from edgecv_cli.compress.patches import take_patches, window_of
 from edgecv_cli.compress.quantization.rounding import (
     choose_rounding,
     encode_mask,

@@ -13,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
-from edgecv_cli.compress.quantization.corrections import correct, exact_opener, shrunk
+from edgecv_cli.compress.quantization.corrections import correct, shrunk
 from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.walk import exact_opener
 from edgecv_cli.core.context import Context
 from edgecv_cli.graph.topology import Topology
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
 from edgecv_cli.graph.io import serialize
+from edgecv_cli.graph.topology import Topology
+from edgecv_cli.runtime.opening import open_runner
 
 Array = NDArray[Any]
 OpenModel = Callable[[bytes], Callable[[Mapping[str, Array]], list[Array]]]
@@ -184,3 +188,41 @@ class Walk:
             zero = self._stored.get(node.input[2]) if len(node.input) > 2 else None
             return onnx.TensorProto.UINT8 if zero is None else zero.data_type
         return onnx.TensorProto.FLOAT
+
+
+def exact_opener(folder: Path, threads: int | None) -> OpenModel:
+    """Return what opens models in ONNX Runtime, integers as they are written.
+
+    Args:
+        folder: where a model is put meanwhile.
+        threads: threads that ONNX Runtime may use; None is one per usable core.
+    """
+
+    def open_model(data: bytes) -> Any:
+        path = folder / "part.onnx"
+        path.write_bytes(data)
+        runner = open_runner(Artifact.open(path), "onnxruntime", threads, exact=True)
+        order = [value.name for value in runner.outputs]
+
+        def infer(feed: Mapping[str, Array]) -> list[Array]:
+            outputs = runner.infer(feed)
+            return [outputs[key] for key in order]
+
+        return infer
+
+    return open_model
+
+
+def levels_of(topology: Topology, targets: set[str]) -> list[list[str]]:
+    """Return the layers level by level; none feeds another one of its level or an earlier one."""
+    depth: dict[str, int] = {}
+    levels: list[list[str]] = []
+    for name, node in topology.nodes.items():
+        above = max((depth.get(tensor, 0) for tensor in node.input), default=0)
+        if name in targets:
+            if above == len(levels):
+                levels.append([])
+            levels[above].append(name)
+            above += 1
+        depth.update(dict.fromkeys(node.output, above))
+    return levels
