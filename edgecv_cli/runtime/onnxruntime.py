@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
 
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
-_PROVIDERS = {"cpu": "CPUExecutionProvider"}
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -50,23 +55,23 @@ class OnnxRuntimeEngine:
         for distribution in _DISTRIBUTIONS:
             with suppress(importlib.metadata.PackageNotFoundError):
                 version = importlib.metadata.version(distribution)
-                return Availability(True, version, tuple(_PROVIDERS), None)
+                return Availability(True, version, _compiled_in(), None)
         return Availability(False, None, (), "pip install onnxruntime")
 
     def open(self, artifact: Artifact, options: EngineOptions) -> OnnxRuntimeRunner:
-        """Load a model on the CPU.
+        """Load a model on the CPU, or on a GPU where ONNX Runtime was built for one.
 
         Raises:
             EngineError: the device is not offered, a precision is asked for, or ONNX Runtime
                 refuses the model.
         """
         device = (options.device or "cpu").lower()
-        if device not in _PROVIDERS:
+        if device not in _compiled_in():
             raise EngineError(
                 f"engine onnxruntime offers no device '{device}' here",
-                remedy="use --engine onnxruntime:cpu",
+                remedy="use --engine onnxruntime:cpu; pip install onnxruntime-gpu brings others",
             )
-        if options.precision:
+        if options.precision and (device, options.precision) != ("tensorrt", "fp16"):
             raise EngineError(
                 f"engine onnxruntime offers no precision '{options.precision}': the file's own "
                 "types decide",
@@ -102,7 +107,7 @@ class OnnxRuntimeRunner:
         source: str | bytes = str(artifact.path)
         try:
             self._session: Any = ort.InferenceSession(
-                source, settings, providers=[_PROVIDERS[device]]
+                source, settings, providers=_providers(artifact, device, options)
             )
         except Exception as error:
             self._forget()
@@ -114,6 +119,13 @@ class OnnxRuntimeRunner:
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self._output_names = [value.name for value in self.outputs]
         provider = self._session.get_providers()[0]
+        if provider != _PROVIDERS[device]:
+            self.close()
+            raise EngineError(
+                f"ONNX Runtime runs '{artifact.path}' on {provider}, not on {device} as asked: the "
+                "GPU, its driver or a library is missing",
+                remedy="use --engine onnxruntime:cpu; edgecv doctor says what is here",
+            )
         self.execution = Execution(
             "onnxruntime",
             ort.__version__,
@@ -228,6 +240,33 @@ class OnnxRuntimeRequest:
     def _require_idle(self) -> None:
         if self._started is not None and not self._started.done():
             raise still_running()
+
+
+def _compiled_in() -> tuple[str, ...]:
+    """Return the devices whose providers the installed package has; their libraries are its own."""
+    found = importlib.util.find_spec("onnxruntime")
+    if found is None or found.origin is None:
+        return ("cpu",)
+    folder = Path(found.origin).parent / "capi"
+    return tuple(
+        name
+        for name in _PROVIDERS
+        if name == "cpu" or (folder / f"libonnxruntime_providers_{name}.so").exists()
+    )
+
+
+def _providers(artifact: Artifact, device: str, options: EngineOptions) -> list[Any]:
+    """Return what a session takes; TensorRT runs Q/DQ in int8 only where it is told to."""
+    name = _PROVIDERS[device]
+    if device != "tensorrt":
+        return [name]
+    from edgecv_cli.graph.quantized import is_quantized
+
+    settings = {
+        "trt_int8_enable": is_quantized(artifact.model),
+        "trt_fp16_enable": options.precision == "fp16",
+    }
+    return [(name, settings)]
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecv_cli.core.require import require
+from edgecv_cli.runtime.tensorrt_parsing import first_error, refusals, unbuilt
 from edgecv_cli.runtime.tensorrt_rtx_build import MODULE, PACKAGE, WHY
-
-_MOST_REFUSALS = 64
-_SAID = 300  # characters of a refusal
 
 
 class TensorRtRtxService:
@@ -35,14 +33,13 @@ class TensorRtRtxService:
 
     def _build(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Answer with the refusals of the parser, or with the engine's size and layers."""
-        trt, logger = self._trt, self._logger()
+        trt, logger = self._trt, first_error(self._trt)
         builder = trt.Builder(logger)
         flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = builder.create_network(flag)
         parser = trt.OnnxParser(network, logger)
         if not parser.parse(Path(payload["model"]).read_bytes()):
-            count = min(parser.num_errors, _MOST_REFUSALS)
-            return {"refused": [_refusal(parser.get_error(index)) for index in range(count)]}
+            return {"refused": refusals(parser)}
         config = builder.create_builder_config()
         wanted = payload["capabilities"]
         config.num_compute_capabilities = len(wanted)
@@ -51,39 +48,11 @@ class TensorRtRtxService:
             config.set_compute_capability(capability, index)
         engine = builder.build_serialized_network(network, config)
         if engine is None:
-            return {"refused": [{"node": "", "problem": _short(logger.said or "no reason")}]}
+            return {"refused": unbuilt(logger)}
         Path(payload["engine"]).write_bytes(engine)
         layers = (network.get_layer(index) for index in range(network.num_layers))
         kinds = Counter(str(layer.type.name) for layer in layers)
         return {"refused": [], "size": engine.nbytes, "layers": dict(sorted(kinds.items()))}
-
-    def _logger(self) -> Any:
-        """Return a logger that keeps the first error: it is the cause, the others follow."""
-        trt = self._trt
-
-        class FirstError(trt.ILogger):  # type: ignore[misc, name-defined] # known when imported
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
-                self.said = ""
-
-            def log(self, severity: Any, text: str) -> None:
-                """Take what the library says."""
-                if severity <= trt.ILogger.ERROR and not self.said:
-                    self.said = text
-
-        return FirstError()
-
-
-def _refusal(error: Any) -> dict[str, str]:
-    name = error.node_name() or error.node_operator()
-    return {"node": str(name), "problem": _short(error.desc())}
-
-
-def _short(text: str) -> str:
-    """Return what matters of a refusal: the assertion, without where in the library it stands."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("Invalid Node")]
-    line = (lines or [text])[0].removeprefix("Assertion failed: ")
-    return line.partition(" In checkType at ")[0][:_SAID]
 
 
 def _number(name: str) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from edgecv_cli.measure.parity import Parity
     from edgecv_cli.stages.convert_trt_result import (
+        Bundled,
         CheckedAgainst,
         ConvertTrtResult,
         EngineBuilt,
@@ -43,7 +45,9 @@ def render(result: ConvertTrtResult) -> Iterator[RenderableType]:
         yield line(f"{name}: {said}")
     if result.engine is not None:
         yield _engine(result.engine)
-    if result.command is not None and result.saved is not None:
+    if result.bundle is not None and result.bundled is not None:
+        yield from _bundle(result.bundle, result.bundled)
+    elif result.command is not None and result.engine is None and result.saved is not None:
         yield line(f"build it on the device: {result.command}")
     for note in result.notes:
         yield line(note, "dim")
@@ -109,11 +113,29 @@ def _engine(engine: EngineBuilt) -> RenderableType:
         [
             ("engine", engine.path),
             ("built by", engine.runtime),
-            ("for GPUs of", ", ".join(engine.capabilities)),
+            ("for GPUs of", ", ".join(engine.capabilities) or None),
             ("size", megabytes(engine.size_bytes)),
             ("parsed layers", layers),
+            ("layers work in", engine.precision),
+            ("apart from ONNX Runtime", _apart(engine.parity)),
         ]
     )
+
+
+def _apart(parity: Parity | None) -> str | None:
+    if parity is None:
+        return None
+    noise = "no difference" if parity.snr_db is None else f"{parity.snr_db:.1f} dB"
+    return f"{noise} ({parity.pictures} {parity.source})"
+
+
+def _bundle(folder: str, bundled: Bundled) -> Iterator[RenderableType]:
+    """Yield where it is, what to do with it, and for which releases it is of no use."""
+    count = len(bundled.files)
+    yield line(f"bundle: {folder} ({count} files, {bundled.pictures} golden inputs)")
+    yield line("copy it to the device, and there: sh build.sh && python3 verify.py")
+    for why in bundled.refused.values():
+        yield line(f"not for every release: {why}", "yellow")
 
 
 def _most(layers: dict[str, int]) -> list[tuple[str, int]]:
