@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from edgecv_cli.detector.recognise import Recognised
     from edgecv_cli.graph.facts import GraphFacts
 
-FORMATS = {".onnx": "onnx", ".xml": "openvino"}
+FORMATS = {
+    ".onnx": "onnx",
+    ".xml": "openvino",
+    ".tflite": "litert",
+    ".engine": "tensorrt",
+}
 
 
 def weights_beside(path: Path) -> Path | None:
@@ -91,6 +96,12 @@ class Artifact:
             from edgecv_cli.graph.openvino_ir import ir_digest
 
             return ir_digest(self.path)
+        if self.format == "litert":
+            from edgecv_cli.graph.litert_bundle import bundle_digest
+
+            return bundle_digest(self.path)
+        if self.format == "tensorrt":
+            return self.sha256
         from edgecv_cli.graph.io import content_digest
 
         return content_digest(self.model)
@@ -98,7 +109,7 @@ class Artifact:
     @cached_property
     def metadata(self) -> Mapping[str, str]:
         """Key/value strings stored in the model."""
-        if self.format == "openvino":
+        if self.format != "onnx":
             return self.facts().metadata
         from edgecv_cli.graph.io import read_metadata
 
@@ -120,6 +131,14 @@ class Artifact:
             from edgecv_cli.graph.openvino_ir import read_ir
 
             return read_ir(self.path, input_size=input_size)
+        if self.format == "litert":
+            from edgecv_cli.graph.litert_facts import read_litert
+
+            return read_litert(self.path, input_size=input_size)
+        if self.format == "tensorrt":
+            from edgecv_cli.artifact.engine_file import read_engine
+
+            return read_engine(self.path, self.sha256)
         from edgecv_cli.graph.inspect import read_facts
 
         return read_facts(self.model, input_size=input_size)

@@ -25,9 +25,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("edgecv_cli.cli.commands.inspect", "What a model is, and how we know."),
     "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
+    "prune": ("edgecv_cli.cli.commands.prune", "Take whole channels out, fitted and gated."),
     "convert-openvino": (
         "edgecv_cli.cli.commands.convert_openvino",
         "Make it an OpenVINO IR, run and gated.",
+    ),
+    "convert-tflite": (
+        "edgecv_cli.cli.commands.convert_tflite",
+        "Make it LiteRT, run and gated; int8 for Coral.",
     ),
     "benchmark": ("edgecv_cli.cli.commands.benchmark", "Time models against each other."),
     "compare": ("edgecv_cli.cli.commands.compare", "Do two models find the same things."),
@@ -35,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("edgecv_cli.cli.commands.run", "Do the steps of a pipeline, and resume them."),
     "detect": ("edgecv_cli.cli.commands.detect", "Find objects in pictures and videos."),
     "doctor": ("edgecv_cli.cli.commands.doctor", "What this machine has and lacks."),
+    "targets": (
+        "edgecv_cli.cli.commands.targets",
+        "What to convert for, and what is installed.",
+    ),
 }
 """Command name to the module that holds its ``COMMAND``, and one line of help."""
 

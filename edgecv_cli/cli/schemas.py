@@ -23,12 +23,14 @@ RESULTS: dict[str, str] = {
     "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
     "convert-openvino": "edgecv_cli.stages.converting.result:ConvertOpenVinoResult",
+    "convert-tflite": "edgecv_cli.stages.convert_tflite_result:ConvertTfliteResult",
     "benchmark": "edgecv_cli.stages.benchmark:BenchmarkResult",
     "compare": "edgecv_cli.stages.compare:CompareResult",
     "detect": "edgecv_cli.stages.detect_result:DetectSummary",
     "convert-trt": "edgecv_cli.stages.convert_trt_result:ConvertTrtResult",
     "run": "edgecv_cli.pipeline.run_result:RunResult",
     "doctor": "edgecv_cli.stages.doctor:DoctorResult",
+    "targets": "edgecv_cli.stages.targets:TargetsResult",
 }
 """Command name to ``module:class`` of what ``--json`` prints (detect: under ``summary``)."""
 

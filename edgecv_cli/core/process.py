@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -129,3 +129,35 @@ class GroupProcess:
             self._chunks[-1] += chunk
         else:
             self._chunks.append(chunk)
+
+
+def run_to_end(
+    argv: Sequence[str], *, env: Mapping[str, str], seconds: float, poll: Callable[[], None]
+) -> tuple[Exit | None, str]:
+    """Run a program to its end; returns how it ended and the last that it wrote.
+
+    Args:
+        argv: program and arguments.
+        env: the whole environment.
+        seconds: it may take; then it is killed, and how it ended is None.
+        poll: called while waiting; what it raises ends the program.
+
+    Raises:
+        OSError: it can't be started.
+    """
+    process = GroupProcess(argv, env=env)
+    deadline = time.monotonic() + seconds
+    ended = False
+    try:
+        while not ended and time.monotonic() < deadline:
+            poll()
+            ended = _has_ended(process.pid)
+            if not ended:
+                time.sleep(_POLL_SECONDS)
+    finally:
+        how = process.end(0)
+    return (how if ended else None), process.tail
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None

@@ -5,10 +5,17 @@ from __future__ import annotations
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import MissingDependencyError, UsageError
 from edgecv_cli.runtime.base import Engine, EngineOptions, Runner
+from edgecv_cli.runtime.litert import LitertEngine
 from edgecv_cli.runtime.onnxruntime import OnnxRuntimeEngine
 from edgecv_cli.runtime.openvino import OpenVinoEngine
+from edgecv_cli.runtime.tensorrt import TensorRtEngine
 
-ENGINES: tuple[Engine, ...] = (OnnxRuntimeEngine(), OpenVinoEngine())
+ENGINES: tuple[Engine, ...] = (
+    OnnxRuntimeEngine(),
+    OpenVinoEngine(),
+    LitertEngine(),
+    TensorRtEngine(),
+)
 
 
 def open_runner(
