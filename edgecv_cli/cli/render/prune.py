@@ -1,0 +1,111 @@
+"""What ``edgecv prune`` shows: groups of channels, before and after, gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecv_cli.cli.render.tables import (
+    between,
+    facts,
+    fixed,
+    grid,
+    line,
+    lost,
+    measured_on,
+    megabytes,
+    warning,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from edgecv_cli.stages.prune_result import GroupRow, PruneResult
+
+
+def render(result: PruneResult) -> Iterator[RenderableType]:
+    """Yield the groups; where something was cut, before and after as well."""
+    cut = result.optimized is not None
+    yield _groups(result, cut=cut)
+    if not cut:
+        yield line(f"{len(result.kept)} layers keep all of their channels:")
+        for reason, names in _by_reason(result.kept).items():
+            yield line(f"  {reason}: {', '.join(names)}")
+        for text in result.warnings:
+            yield warning(text)
+        return
+    yield _before_after(result)
+    yield facts(
+        [
+            ("multiply-accumulates", _ratio(result.flops_ratio)),
+            ("parameters", _ratio(result.parameters_ratio)),
+            ("agreement", fixed(result.agreement, 4) if result.agreement is not None else None),
+            ("drop", lost(result.drop) if result.drop else None),
+            ("drop interval", between(result.drop_interval, 2)),
+            ("speed-up", f"{result.speedup:.2f} x" if result.speedup else None),
+            ("speed interval", between(result.speedup_interval, 2)),
+            *((f"gate {name}", outcome) for name, outcome in result.gates.items()),
+        ]
+    )
+    for text in (*result.warnings, *result.notes):
+        yield warning(text)
+    yield line(_how(result), "dim")
+    yield from measured_on(result.machine)
+    if result.saved is not None:
+        yield line(f"saved {result.saved}")
+    else:
+        yield line("nothing was saved")
+    if result.rejected is not None:
+        yield line(f"kept as {result.rejected}")
+
+
+def _groups(result: PruneResult, *, cut: bool) -> RenderableType:
+    rows = []
+    for row in result.groups:
+        cells = [_makers(row), str(row.units), f"{100 * row.macs_share:.1f} %"]
+        if cut:
+            cells += [str(row.removed or 0), fixed(row.damage, 3)]
+        rows.append(tuple(cells))
+    columns = ["made by", "channels", "share of MACs"]
+    return grid((*columns, "removed", "damage") if cut else tuple(columns), rows)
+
+
+def _makers(row: GroupRow) -> str:
+    more = len(row.producers) - 1
+    return row.producers[0] + (f" and {more} more" if more else "")
+
+
+def _by_reason(kept: dict[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reason in kept.items():
+        found.setdefault(reason, []).append(name)
+    return found
+
+
+def _before_after(result: PruneResult) -> RenderableType:
+    before, after = result.baseline, result.optimized
+    assert before is not None
+    assert after is not None
+    rows = [
+        ("mAP50-95", before.map, after.map, 3),
+        ("mAP50", before.map50, after.map50, 3),
+        ("p50 ms", before.p50_ms, after.p50_ms, 2),
+        ("p95 ms", before.p95_ms, after.p95_ms, 2),
+    ]
+    shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
+    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes)
+    return grid(("", "original", "pruned"), [*shown, ("size", *sizes)])
+
+
+def _ratio(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f} % of the original's"
+
+
+def _how(result: PruneResult) -> str:
+    how = result.how
+    assert how is not None
+    images = f"; mAP on {how.evaluation_images} images" if how.evaluation_images else ""
+    spent = ", ".join(f"{name} {value:.0f} s" for name, value in (result.seconds or {}).items())
+    rounds = f"; {how.speed_rounds} interleaved rounds" if how.speed_rounds else ""
+    return f"{how.engine}, {how.threads} threads, seed {how.seed}{rounds}{images}; {spent}"

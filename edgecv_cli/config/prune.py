@@ -1,0 +1,133 @@
+"""What ``edgecv prune`` takes: flags, YAML keys and defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgecv_cli.config.base import (
+    ArtifactPath,
+    CommonConfig,
+    DatasetPath,
+    Flag,
+    ImagesPath,
+    OutputPath,
+)
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
+from edgecv_cli.core.errors import UsageError
+
+DEFAULT_DROP = MaxDrop(3.0, "%")
+DEFAULT_AGREEMENT = 0.90
+
+Importance = Literal["damage", "error", "activation", "l2", "l1"]
+Recover = Literal["reconstruct", "bias", "none"]
+
+
+class PruneConfig(CommonConfig):
+    """Options of prune."""
+
+    model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
+        description="Float detector to prune (.onnx)."
+    )
+    output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
+        None, description="Where the smaller detector is saved. Required, but for --show-groups."
+    )
+    calibration: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Images to choose channels and fit weights on; no labels needed."
+    )
+    data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Labelled images (COCO, YOLO txt or Pascal VOC) for the accuracy gate."
+    )
+    images: Annotated[int, Flag(metavar="N")] = Field(
+        128, ge=2, le=100_000, description="Calibration images to use."
+    )
+    limit: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, description="Images of --data to use. Default: all."
+    )
+    input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
+        None, description="Input size of a model that leaves it open."
+    )
+    show_groups: bool = Field(
+        False, description="Only say which channels can leave together, and what must stay and why."
+    )
+    force: bool = Field(False, description="Overwrite an existing output.")
+
+    target_flops: Annotated[float | None, Flag(metavar="R", panel="How much, and what")] = Field(
+        None, gt=0, lt=1, description="Part of the multiply-accumulates to keep: 0.8."
+    )
+    importance: Annotated[Importance, Flag(panel="How much, and what")] = Field(
+        "damage",
+        description="What ranks channels. damage: the measured loss of detections; error: of the "
+        "layers that read them; activation, l2, l1: simpler.",
+    )
+    recover: Annotated[Recover, Flag(panel="How much, and what")] = Field(
+        "reconstruct",
+        description="reconstruct fits the weights that stay by least squares; bias the biases "
+        "alone.",
+    )
+    cap: Annotated[float, Flag(metavar="F", panel="How much, and what")] = Field(
+        0.5, gt=0, lt=1, description="Largest part of a group of channels that may leave."
+    )
+    round_to: Annotated[int, Flag(metavar="N", panel="How much, and what")] = Field(
+        8, ge=1, le=64, description="Channels of a group leave in multiples of this."
+    )
+
+    max_drop: Annotated[DropGate | None, Flag(metavar="1%|0.5pt", panel="Gates")] = Field(
+        None, description="Largest loss of mAP on --data. Default with --data: 3%."
+    )
+    min_agreement: Annotated[float | None, Flag(metavar="F", panel="Gates")] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Agreement with the original on the calibration images. Default without "
+        "--data: 0.90.",
+    )
+    min_speedup: Annotated[float, Flag(metavar="R", panel="Gates")] = Field(
+        1.0, ge=0, le=1000, description="Least speed against the original, measured here."
+    )
+    speed_seconds: Annotated[float, Flag(metavar="S", panel="Gates")] = Field(
+        6.0, gt=0, le=3600, description="Time spent on measuring the speed."
+    )
+    keep_rejected: Annotated[OutputPath | None, Flag(metavar="PATH.onnx", panel="Gates")] = Field(
+        None, description="Where to keep the result if a gate refuses it."
+    )
+
+    @model_validator(mode="after")
+    def _says_what_to_do(self) -> Self:
+        if self.show_groups:
+            return self
+        for value, flag, say in (
+            (self.target_flops, "--target-flops R", "how much is to stay"),
+            (self.calibration, "--calibration DIR", "which images channels are chosen on"),
+            (self.output, "-o OUT.onnx", "where the result is saved"),
+        ):
+            if value is None:
+                raise UsageError(
+                    f"prune was not told {say}",
+                    remedy=f"add {flag}; or look first: edgecv prune {self.model} --show-groups",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _drop_needs_labels(self) -> Self:
+        if self.max_drop is not None and self.data is None:
+            raise UsageError(
+                "--max-drop needs labelled images to measure the drop on",
+                remedy="add --data DIR (labelled images), or use --min-agreement",
+            )
+        return self
+
+    @property
+    def drop_gate(self) -> MaxDrop | None:
+        """The accuracy gate in force: None without labelled data, else what was asked or 3 %."""
+        if self.data is None:
+            return None
+        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+
+    @property
+    def agreement_gate(self) -> float | None:
+        """The agreement gate in force."""
+        if self.min_agreement is None and self.data is None:
+            return DEFAULT_AGREEMENT
+        return self.min_agreement
