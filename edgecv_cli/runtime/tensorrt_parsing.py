@@ -11,7 +11,7 @@ _SAID = 300  # characters of a refusal
 def first_error(trt: Any) -> Any:
     """Return a logger that keeps the first error (``said``): it is the cause, others follow."""
 
-    class FirstError(trt.ILogger):  # type: ignore[misc, name-defined] # known when imported
+    class FirstError(trt.ILogger):  # type: ignore[misc] # known when imported
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.said = ""
