@@ -12,20 +12,26 @@ from edgecv_cli.config.base import (
     ArtifactPath,
     CommonConfig,
     DatasetPath,
+    FilePath,
     Flag,
     Input,
     OutputPath,
 )
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer
 from edgecv_cli.config.convert_openvino import Verified
 from edgecv_cli.config.quantize import DEFAULT_AGREEMENT, DEFAULT_DROP
 from edgecv_cli.core.errors import UsageError
 
 TrtDevice = Literal["rtx", "gpu", "jetson-orin", "jetson-xavier", "jetson-thor", "dla"]
+_CLASSIC = (
+    *("workspace", "builder_level", "version_compatible", "hardware_compatible"),
+    *("max_batch", "timing_cache"),
+)
 VERIFIED: tuple[Verified, ...] = ("structure", "built", "ran")
 """How far a conversion was verified, from least to most."""
 
 _CheckedPath = Annotated[Path, Input("images", limit="limit")]
+_CalibrationPath = Annotated[Path, Input("images", limit="calibration_images")]
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
@@ -78,11 +84,43 @@ class ConvertTrtConfig(CommonConfig):
     )
     precision: Annotated[Literal["fp32", "fp16", "int8"] | None, Flag(panel="Target")] = Field(
         None,
-        description="Precision of the engine; fp16 with --fix casts in the graph. Default: the "
-        "graph's own.",
+        description="Precision of the engine; fp16 with --fix casts in the graph, int8 of a float "
+        "model takes --calibration. Default: the graph's own.",
     )
     compute_capability: Annotated[Capabilities | None, Flag(metavar="8.9,12.0", panel="Target")] = (
         Field(None, description="GPUs to build for. Default: all that TensorRT-RTX offers.")
+    )
+
+    calibration: Annotated[_CalibrationPath | None, Flag(metavar="DIR", panel="To int8")] = Field(
+        None, description="Images to calibrate on, for --precision int8 of a float model."
+    )
+    calibration_images: Annotated[int, Flag(metavar="N", panel="To int8")] = Field(
+        128, ge=1, le=100_000, description="Calibration images to use."
+    )
+    prefer: Annotated[Prefer, Flag(panel="To int8")] = Field(
+        "balanced", description="Which candidate wins; accuracy accepts one that is slower."
+    )
+
+    workspace: Annotated[int | None, Flag(metavar="MIB", panel="Classic TensorRT")] = Field(
+        None, ge=16, le=1_048_576, description="Memory that a kernel may use. Default: 2048."
+    )
+    builder_level: Annotated[int | None, Flag(metavar="N", panel="Classic TensorRT")] = Field(
+        None, ge=0, le=5, description="How long to look for kernels, 0 to 5. Default: TensorRT's."
+    )
+    version_compatible: Annotated[bool, Flag(panel="Classic TensorRT")] = Field(
+        False, description="The engine also runs on later releases of the same major version."
+    )
+    hardware_compatible: Annotated[
+        Literal["ampere+", "same-compute-capability"] | None, Flag(panel="Classic TensorRT")
+    ] = Field(None, description="Other GPUs that the engine runs on. Default: none.")
+    max_batch: Annotated[int | None, Flag(metavar="N", panel="Classic TensorRT")] = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Most pictures at once, of a model that leaves its batch open. Default: 1.",
+    )
+    timing_cache: Annotated[FilePath | None, Flag(metavar="FILE", panel="Classic TensorRT")] = (
+        Field(None, description="timing.cache of an earlier build, which makes this one faster.")
     )
 
     images: Annotated[_CheckedPath | None, Flag(metavar="DIR", panel="Gates")] = Field(
@@ -108,7 +146,7 @@ class ConvertTrtConfig(CommonConfig):
     def _looking(self) -> Self:
         given = [
             self.option_name(name)
-            for name in ("output", "fix", "input_size", "images", "data", "require")
+            for name in ("output", "fix", "input_size", "images", "data", "calibration", "require")
             if getattr(self, name) not in (None, False)
         ]
         if self.check_only and given:
@@ -123,7 +161,8 @@ class ConvertTrtConfig(CommonConfig):
     @model_validator(mode="after")
     def _fixing(self) -> Self:
         for name in ("input_size", "images", "data"):
-            if getattr(self, name) is not None and not self.fix:
+            used = self.elsewhere if name == "images" else self.calibration is not None
+            if getattr(self, name) is not None and not self.fix and not used:
                 raise UsageError(
                     f"{self.option_name(name)} is of use with --fix alone", remedy="add --fix"
                 )
@@ -132,8 +171,26 @@ class ConvertTrtConfig(CommonConfig):
                 "--max-drop needs labelled images to measure the drop on",
                 remedy="add --data DIR (labelled images), or use --min-agreement",
             )
-        if self.min_agreement is not None and self.data is None and self.images is None:
+        if self.min_agreement is not None and not (self.images or self.data or self.calibration):
             raise UsageError("--min-agreement needs images", remedy="add --images DIR")
+        return self
+
+    @model_validator(mode="after")
+    def _calibrating(self) -> Self:
+        if self.calibration is not None and self.precision != "int8":
+            raise UsageError(
+                "--calibration is for --precision int8", remedy="add --precision int8, or leave it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _building_elsewhere(self) -> Self:
+        given = [name for name in _CLASSIC if getattr(self, name) not in (None, False)]
+        if given and not self.elsewhere:
+            raise UsageError(
+                f"{self.option_name(given[0])} goes with an engine of classic TensorRT",
+                remedy="name a folder with -o, and a --device other than rtx",
+            )
         return self
 
     @model_validator(mode="after")
@@ -145,7 +202,7 @@ class ConvertTrtConfig(CommonConfig):
                 "--compute-capability goes with an engine, and none is built here",
                 remedy="name a folder with -o, and --device rtx",
             )
-        if self.require in ("built", "ran"):
+        if self.require in ("built", "ran") and not self.elsewhere:
             raise UsageError(
                 f"--require {self.require} goes with an engine, and none is built here",
                 remedy="name a folder with -o, and --device rtx",
@@ -160,8 +217,16 @@ class ConvertTrtConfig(CommonConfig):
     @property
     def builds(self) -> bool:
         """Whether an engine is built."""
-        rtx = self.device == "rtx" or (self.device is None and self.trt_version is None)
-        return rtx and self.output is not None and not self.model_only
+        return self._rtx and self.output is not None and not self.model_only
+
+    @property
+    def _rtx(self) -> bool:
+        return self.device == "rtx" or (self.device is None and self.trt_version is None)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is for classic TensorRT: an engine where that is here, else a bundle."""
+        return self.output is not None and not self.model_only and not self._rtx
 
     @property
     def drop_gate(self) -> MaxDrop | None:

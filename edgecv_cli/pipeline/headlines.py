@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.detect_result import DetectSummary
 from edgecv_cli.stages.evaluate import EvaluateResult
@@ -22,6 +23,8 @@ def headline(result: Result) -> str | None:
             said = _quantize(result)
         case ConversionResult():
             said = _conversion(result)
+        case ConvertTrtResult():
+            said = _tensorrt(result)
         case BenchmarkResult():
             said = _benchmark(result)
         case DetectSummary():
@@ -57,6 +60,18 @@ def _conversion(result: ConversionResult) -> str:
         said.append(f"mAP {-result.drop.points:+.2f} points")
     if result.speedup is not None:
         said.append(f"{result.speedup:.2f} x as fast as ONNX Runtime")
+    return ", ".join(said)
+
+
+def _tensorrt(result: ConvertTrtResult) -> str:
+    errors = len(result.errors())
+    said = [result.runtime, f"{errors} errors" if errors else "no rule of level error broken"]
+    if result.fixed:
+        said.append(f"{len(result.fixed)} places fixed")
+    if result.checked is not None and result.checked.agreement is not None:
+        said.append(f"agreement {result.checked.agreement:.3f}")
+    if result.verified is not None:
+        said.append(f"verified: {result.verified}")
     return ", ".join(said)
 
 

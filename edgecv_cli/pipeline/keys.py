@@ -159,9 +159,12 @@ def _settings(stage: Stage, config: Config) -> dict[str, Any]:
     outputs = {name for name, info in fields.items() if mark_of(info, Output)}
     read = _input_fields(type(config)) | _NEVER_COUNTS
     plain = config.model_dump(mode="json", exclude=set(read) | outputs)
-    asked = {name: getattr(config, name) is not None for name in outputs}
+    asked: dict[str, Any] = {name: getattr(config, name) is not None for name in outputs}
     if stage.gives == "artifact":
         asked["output"] = True  # it is always made; where it is published is another matter
+    output = getattr(config, "output", None)
+    if stage.gives == "folder" and output is not None and not stage.makes_folder(output):
+        asked["output"] = "file"
     return plain | asked
 
 

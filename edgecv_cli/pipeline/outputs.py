@@ -113,7 +113,7 @@ def check_places(pipeline: Pipeline, report: Path | None) -> None:
     for step in pipeline.steps:
         where = f"{pipeline.file}: step {step.id}"
         for path in step.places:
-            is_folder = step.stage.gives == "folder" and path == step.outputs.get("output")
+            is_folder = path == step.outputs.get("output") and step.stage.makes_folder(path)
             _check_place(path, inputs, where, is_folder=is_folder)
             _claim(path, taken, where, step.id)
     if report is not None:
@@ -151,7 +151,8 @@ def _check_place(path: Path, inputs: Sequence[Path], where: str, *, is_folder: b
             )
         # Folders that are missing are made; the check is then about the one they are made in.
         at = path if base == path.absolute().parent else base / path.name
-        Publication(at, force=True, inputs=inputs)
+        # what is not there yet is no input, whatever stands above it by that name
+        Publication(at, force=True, inputs=inputs if at == path else ())
     except EdgeCVError as error:
         raise ConfigError(f"{where}: {error.problem}", remedy=error.remedy) from error
 

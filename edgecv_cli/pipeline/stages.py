@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from edgecv_cli.config.base import Config
 from edgecv_cli.config.benchmark import BenchmarkConfig
 from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
+from edgecv_cli.config.convert_tflite import ConvertTfliteConfig
+from edgecv_cli.config.convert_trt import ConvertTrtConfig
 from edgecv_cli.config.detect import DetectConfig
 from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.inspect import InspectConfig
+from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
 from edgecv_cli.stages.convert_openvino import convert_openvino
+from edgecv_cli.stages.convert_tflite import convert_tflite
+from edgecv_cli.stages.convert_tflite_result import ConvertTfliteResult
+from edgecv_cli.stages.convert_trt import convert_trt
+from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConvertOpenVinoResult
 from edgecv_cli.stages.detect import run_detect
 from edgecv_cli.stages.detect_result import DetectSummary
 from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
 from edgecv_cli.stages.inspect import InspectResult, inspect
+from edgecv_cli.stages.prune import prune
+from edgecv_cli.stages.prune_result import PruneResult
 from edgecv_cli.stages.quantize import quantize
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
@@ -41,6 +51,7 @@ class Stage:
             alone; ``folder``: figures, and files in ``output`` where that is set.
         takes: the field of ``config`` that holds the artifact or artifacts it looks at.
         suffix: ending of the artifact's name.
+        file_suffix: ending of an output that is one file, of a stage that else gives a folder.
         measured: whether its result holds for this machine alone, whatever its settings.
     """
 
@@ -52,12 +63,17 @@ class Stage:
     gives: Literal["artifact", "result", "folder"] = "result"
     takes: Literal["model", "models"] = "model"
     suffix: str = ".onnx"
+    file_suffix: str | None = None
     measured: bool = True
 
     @property
     def takes_many(self) -> bool:
         """Whether it looks at several artifacts at once."""
         return self.takes == "models"
+
+    def makes_folder(self, output: Path) -> bool:
+        """Whether an output of that name is a folder."""
+        return self.gives == "folder" and output.suffix.lower() != self.file_suffix
 
     def holds_here_alone(self, config: Config) -> bool:
         """Whether the answer to these settings holds for this machine alone."""
@@ -69,6 +85,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("inspect", 1, InspectConfig, InspectResult, inspect, measured=False),
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
     Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
+    Stage("prune", 1, PruneConfig, PruneResult, prune, gives="artifact"),
     Stage(
         "convert-openvino",
         1,
@@ -77,6 +94,24 @@ STAGES: tuple[Stage, ...] = (
         convert_openvino,
         gives="artifact",
         suffix=".xml",
+    ),
+    Stage(
+        "convert-tflite",
+        1,
+        ConvertTfliteConfig,
+        ConvertTfliteResult,
+        convert_tflite,
+        gives="artifact",
+        suffix=".tflite",
+    ),
+    Stage(
+        "convert-trt",
+        1,
+        ConvertTrtConfig,
+        ConvertTrtResult,
+        convert_trt,
+        gives="folder",
+        file_suffix=".onnx",
     ),
     Stage("benchmark", 2, BenchmarkConfig, BenchmarkResult, benchmark, takes="models"),
     Stage("detect", 1, DetectConfig, DetectSummary, run_detect, gives="folder"),

@@ -108,7 +108,7 @@ class Survey:
             if not files:
                 continue
             beside = {}
-            if files and name == "output" and step.stage.gives == "artifact":
+            if name == "output" and "" in files:
                 text = sidecar_text(files[""].sha256, result.to_json())
                 beside = {sidecar_path(path).name: Content.of(text)}
             weights, kept = weights_beside(path), record.file(weights_of(name))

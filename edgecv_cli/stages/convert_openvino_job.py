@@ -1,18 +1,16 @@
-"""One run of convert-openvino: inputs read, the IR written, verified and held to the gates."""
+"""One form of convert-openvino: inputs read, the IR written, verified and held to the gates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
-from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
-from edgecv_cli.config.quantize import QuantizeConfig
+from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig, Quantizer
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import GateNotMetError, ModelError, UsageError
+from edgecv_cli.core.errors import ModelError, UsageError
 from edgecv_cli.core.require import require
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.tensors import is_nhwc
@@ -24,11 +22,11 @@ from edgecv_cli.measure.hardware import engine_versions
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import ImageFolder, open_images
 from edgecv_cli.runtime.openvino_convert import write_ir
-from edgecv_cli.stages.convert_openvino_report import build_result, unmade_result
+from edgecv_cli.stages.convert_openvino_report import build_result
 from edgecv_cli.stages.converting.gates import Gates, outcomes
+from edgecv_cli.stages.converting.int8_form import require_calibration
 from edgecv_cli.stages.converting.result import ConvertOpenVinoResult
 from edgecv_cli.stages.converting.verify import Pair, Seen, verify
-from edgecv_cli.stages.quantize import quantize
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _INTEGER = ("int8", "mixed")
@@ -46,27 +44,32 @@ class Source:
         given: the model that was named; what is saved is held against it.
         artifact: the model that is converted: the same, or its int8 form made here.
         spec: how the given model is fed and read.
+        stored_spec: what the result carries; an int8 form may have a threshold of its own.
         precision: of the result's weights: fp32, fp16 or int8.
-        quantized: how ``artifact`` was made, if it was made here.
+        quantizer: what made ``artifact``, if it was made here; ``quantized`` is what edgecv's
+            says of it.
+        history: the steps that made ``artifact``.
         notes, warnings: what a user should know.
     """
 
     given: Artifact
     artifact: Artifact
     spec: DetectorSpec
+    stored_spec: DetectorSpec
     precision: str
     images: Sequence[Path]
     data: Dataset | None
-    quantized: QuantizeResult | None
+    history: tuple[Step, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    quantizer: Quantizer | None = None
+    quantized: QuantizeResult | None = None
 
     @classmethod
-    def read(cls, config: ConvertOpenVinoConfig, folder: Path, context: Context) -> Source:
-        """Read every input, so that a bad one fails before the long work; quantize if asked.
+    def read(cls, config: ConvertOpenVinoConfig, context: Context) -> Source:
+        """Read every input, so that a bad one fails before the long work.
 
         Raises:
-            GateNotMetError: the int8 form was refused; with a result that says why.
             UsageError, ModelError, DataError: an input can't be used.
         """
         require("openvino", pip="openvino", why="convert-openvino")
@@ -79,27 +82,23 @@ class Source:
         notes = tuple(note for opened in (data, images) if opened for note in opened.notes)
         for note in (*(f"warning: {text}" for text in warnings), *notes):
             context.progress.note(note)
-        artifact, quantized = given, None
-        if config.calibration is not None:
-            artifact, quantized = _quantized(config, recognised.spec, folder, context)
         return cls(
             given=given,
-            artifact=artifact,
+            artifact=given,
             spec=recognised.spec,
+            stored_spec=recognised.spec,
             precision=precision,
-            images=_compared_on(config, images, quantized),
+            images=() if images is None else images.paths,
             data=data,
-            quantized=quantized,
+            history=tuple(given.lineage),
             notes=notes,
             warnings=warnings,
         )
 
     @property
-    def stored_spec(self) -> DetectorSpec:
-        """The spec that the result carries; an int8 form may have a threshold of its own."""
-        if self.quantized is None:
-            return self.spec
-        return self.artifact.detector().spec
+    def framed(self) -> Artifact:
+        """The ONNX model that has the result's inputs and outputs."""
+        return self.artifact if self.artifact.format == "onnx" else self.given
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,10 @@ class Judged:
 
 def judged(config: ConvertOpenVinoConfig, source: Source, folder: Path, context: Context) -> Judged:
     """Write the IR into a folder, run it beside the original, and hold it to the gates."""
-    place = folder / "converted"
+    place = folder / f"converted-{source.quantizer or 'given'}"
     place.mkdir()
     xml = place / config.output.name
-    shapes = _shapes(config, source)
+    shapes = shapes_of(config, source)
     notes = [*source.notes]
     if shapes:
         fixed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
@@ -138,7 +137,7 @@ def judged(config: ConvertOpenVinoConfig, source: Source, folder: Path, context:
         task.advance()
     pair = Pair(
         original=source.given,
-        source=source.artifact,
+        source=source.framed,
         converted=Artifact.open(xml),
         spec=source.spec,
         stored=stored,
@@ -154,19 +153,6 @@ def judged(config: ConvertOpenVinoConfig, source: Source, folder: Path, context:
     result = build_result(config, source, pair, seen, made, notes=notes, lineage=lineage)
     refused = tuple(one.name for one in made if not one.met)
     return Judged(xml, seen, result, refused, pair.looked_at)
-
-
-def _compared_on(
-    config: ConvertOpenVinoConfig, given: ImageFolder | None, quantized: QuantizeResult | None
-) -> Sequence[Path]:
-    """Return the images to compare on: those given, else those that were calibrated on."""
-    if given is not None:
-        return given.paths
-    if quantized is None or quantized.calibration is None or config.calibration is None:
-        return ()
-    skipped = set(quantized.calibration.skipped)
-    paths = open_images(config.calibration, config.calibration_images).paths
-    return [path for path in paths if skipped.isdisjoint((path.name, str(path)))]
 
 
 def _precision(config: ConvertOpenVinoConfig, given: Artifact) -> str:
@@ -187,15 +173,9 @@ def _precision(config: ConvertOpenVinoConfig, given: Artifact) -> str:
             "float model",
             remedy=f"give the float model that it was made from, or {_KEEP}",
         )
-    if held == "int8" and config.calibration is not None:
-        raise UsageError(
-            f"'{given.path}' is quantized already: there is nothing to calibrate",
-            remedy="leave --calibration out, or give the float model that it was made from",
-        )
-    if asked == "int8" and held != "int8" and config.calibration is None:
-        raise UsageError(
-            f"'{given.path}' is a float model: int8 needs images to calibrate on",
-            remedy="add --calibration DIR, or give what `edgecv quantize --target openvino` made",
+    if asked == "int8":
+        require_calibration(
+            given, quantized=held == "int8", calibration=config.calibration, target="openvino"
         )
     if held == "fp16" and asked == "fp32":
         raise UsageError(
@@ -205,45 +185,10 @@ def _precision(config: ConvertOpenVinoConfig, given: Artifact) -> str:
     return asked
 
 
-def _quantized(
-    config: ConvertOpenVinoConfig,
-    spec: DetectorSpec,
-    folder: Path,
-    context: Context,
-) -> tuple[Artifact, QuantizeResult]:
-    path = folder / "int8.onnx"
-    settings: dict[str, Any] = {
-        "model": config.model,
-        "output": path,
-        "calibration": config.calibration,
-        "images": config.calibration_images,
-        "data": config.data,
-        "limit": config.limit,
-        "input_size": config.input_size,
-        "target": "openvino",
-        "prefer": config.prefer,
-        "max_drop": config.drop_gate,
-        "min_agreement": config.min_agreement,
-        "speed_seconds": config.speed_seconds
-        or QuantizeConfig.model_fields["speed_seconds"].default,
-        "spec": config.spec,
-        "threads": config.threads,
-        "seed": config.seed,
-    }
-    try:
-        result = quantize(QuantizeConfig(**settings), context)
-    except GateNotMetError as error:
-        if isinstance(error.result, QuantizeResult):
-            error.result = unmade_result(config, spec, error.result)
-        raise
-    kept = result.model_copy(update={"saved": None, "model": str(config.model)})
-    return Artifact.open(path), kept
-
-
-def _shapes(config: ConvertOpenVinoConfig, source: Source) -> dict[str, tuple[int, ...]]:
+def shapes_of(config: ConvertOpenVinoConfig, source: Source) -> dict[str, tuple[int, ...]]:
     """Return the shape of every input that is fixed further than the model has it; -1: open."""
-    inputs = source.artifact.facts(config.input_size).inputs
-    declared = _declared(source.artifact)
+    inputs = source.framed.facts(config.input_size).inputs
+    declared = _declared(source.framed)
     image = image_of(inputs, source.spec.input)
     found = {}
     for tensor in inputs:
@@ -282,7 +227,7 @@ def _lineage(
         parents=(source.artifact.content_digest,),
         versions=versions,
     )
-    return [*source.artifact.lineage, step]
+    return [*source.history, step]
 
 
 def _gates(config: ConvertOpenVinoConfig, source: Source) -> Gates:

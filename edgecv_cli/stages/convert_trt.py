@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.engine_file import INTERFACE, interface_of
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step, dump_lineage
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.compress.quantization.float_forms import to_fp16
+from edgecv_cli.compress.quantization.half_around import to_fp16_around
 from edgecv_cli.config.convert_openvino import Verified
 from edgecv_cli.config.convert_trt import VERIFIED, ConvertTrtConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import GateNotMetError, UsageError
+from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.files import Publication, sha256_file
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.quantized import is_quantized
@@ -36,19 +39,21 @@ from edgecv_cli.stages.convert_trt_checks import (
     held_against,
     require_images,
 )
+from edgecv_cli.stages.convert_trt_classic import Classic, finish_classic
 from edgecv_cli.stages.convert_trt_result import (
     ConvertTrtResult,
     EngineBuilt,
     Repaired,
     RuleFinding,
 )
+from edgecv_cli.stages.convert_trt_source import TrtSource, read_source
+from edgecv_cli.stages.quantize_result import QuantizeResult
 
 if TYPE_CHECKING:
     import onnx
 
-    from edgecv_cli.detector.spec import DetectorSpec
-
 _MODEL, _ENGINE = "model.onnx", "model.engine"
+_NOTHING = ("no int8 form met the gates of quantize, so nothing was converted",)
 
 
 def convert_trt(config: ConvertTrtConfig, context: Context) -> ConvertTrtResult:
@@ -68,7 +73,8 @@ def convert_trt(config: ConvertTrtConfig, context: Context) -> ConvertTrtResult:
         return result
     if config.builds:
         require_builder()
-    inputs = [path for path in (config.model, config.images, config.data) if path is not None]
+    read = (config.model, config.images, config.data, config.calibration)
+    inputs = [path for path in read if path is not None]
     with (
         Publication(config.output, force=config.force, inputs=inputs) as publication,
         scratch() as folder,
@@ -108,11 +114,19 @@ def _refuse_errors(result: ConvertTrtResult) -> None:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the files are written to; ``engine`` is None where none is asked for."""
+    """Where the files are written to.
+
+    Attributes:
+        model: the checked model.
+        engine: that of TensorRT-RTX; None where none is asked for.
+        sidecars: what is said of both.
+        classic: folder for what classic TensorRT needs; None where it is not asked for.
+    """
 
     model: Path
     engine: Path | None
     sidecars: Mapping[str, Path]
+    classic: Path | None = None
 
 
 def _places(config: ConvertTrtConfig, publication: Publication) -> _Places:
@@ -123,7 +137,8 @@ def _places(config: ConvertTrtConfig, publication: Publication) -> _Places:
     folder = publication.folder()
     model, engine = folder / _MODEL, folder / _ENGINE
     sidecars = {"model": sidecar_path(model), "engine": sidecar_path(engine)}
-    return _Places(model, engine if config.builds else None, sidecars)
+    classic = folder if config.elsewhere else None
+    return _Places(model, engine if config.builds else None, sidecars, classic)
 
 
 class _Conversion:
@@ -142,12 +157,25 @@ class _Conversion:
         self._places = places
         self._folder = folder
         self._context = context
-        self._artifact = Artifact.open(config.model)
+        self._source = self._read()
+
+    def _read(self) -> TrtSource:
+        try:
+            return read_source(self._config, self._folder, self._context)
+        except GateNotMetError as error:
+            if isinstance(error.result, QuantizeResult):
+                plain = replace(self._target, precision=None)
+                looked = _looked(self._config, Artifact.open(self._config.model), plain)
+                told = {"quantized": error.result, "gates": error.result.gates, "notes": _NOTHING}
+                error.result = looked.model_copy(update=told)
+            raise
 
     def run(self) -> ConvertTrtResult:
         """Check, rewrite, compare, build and write."""
-        result = _looked(self._config, self._artifact, self._target)
-        model = self._artifact.model
+        result = _looked(self._config, self._source.artifact, self._target)
+        made = {"model_sha256": self._source.given.sha256, "quantized": self._source.quantized}
+        result = result.model_copy(update=made)
+        model = self._source.artifact.model
         if self._config.fix:
             model, fixed = self._fixed(model)
             left = as_results(preflight(model, self._target))
@@ -156,26 +184,24 @@ class _Conversion:
             result = result.model_copy(update={**changes, "fixed": fixed, "command": command})
         _refuse_errors(result)
         require_images(self._config, result.fixed)
-        recognised = self._artifact.detector(self._config.spec, input_size=self._config.input_size)
-        path = self._write(model, recognised.spec)
+        spec = self._source.spec(self._config)
+        path = self._write(model, spec)
         if result.fixed:
-            result = self._compared(result, path, recognised.spec)
-        result = self._built(result, path)
+            result = self._compared(result, path, spec)
+        result = self._built(result, path, spec)
         return self._finished(result)
 
     def _fixed(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Repaired, ...]]:
         """Rewrite what can be, and cast to float16 where the graph alone decides precision."""
         rewritten, mended = repaired(model, self._target, input_size=self._config.input_size)
         fixed = as_repairs(mended)
-        if self._config.precision != "fp16" or not self._target.strong:
+        if self._config.precision != "fp16" or not self._target.by_graph(is_quantized(rewritten)):
             return rewritten, fixed
-        if is_quantized(model):
-            raise UsageError(
-                "--precision fp16 casts a float model, and this one is quantized already",
-                remedy="leave --precision out, or give the float model",
-            )
-        half = to_fp16(Topology.of(normalise(rewritten)))
-        did = "casts to float16 around all but the decode tail"
+        if is_quantized(rewritten):
+            half, around = to_fp16_around(rewritten), "int8, but for the decode tail"
+        else:
+            half, around = to_fp16(Topology.of(normalise(rewritten))), "all but the decode tail"
+        did = f"casts to float16 around {around}"
         return half, (*fixed, Repaired(rule="precision-flag", node="", did=did, exact=False))
 
     def _write(self, model: onnx.ModelProto, spec: DetectorSpec) -> Path:
@@ -185,12 +211,12 @@ class _Conversion:
         step = Step(
             stage="convert-trt",
             config=digest_key(decided={**decided, **options}),
-            parents=(self._artifact.content_digest,),
+            parents=(self._source.artifact.content_digest,),
             versions={"edgecv": __version__},
         )
         entries = {
             SPEC_KEY: spec.dumps(),
-            LINEAGE_KEY: dump_lineage([*self._artifact.lineage, step]),
+            LINEAGE_KEY: dump_lineage([*self._source.artifact.lineage, step]),
             TARGET_KEY: "tensorrt",
         }
         self._places.model.write_bytes(serialize(with_metadata(model, entries)))
@@ -204,7 +230,8 @@ class _Conversion:
         Raises:
             GateNotMetError: it is worse than was asked for.
         """
-        checked: Checked = held_against(self._artifact, path, spec, self._config, self._context)
+        original = self._source.artifact
+        checked: Checked = held_against(original, path, spec, self._config, self._context)
         result = result.model_copy(
             update={
                 "checked": checked.result,
@@ -223,8 +250,8 @@ class _Conversion:
             )
         return result
 
-    def _built(self, result: ConvertTrtResult, path: Path) -> ConvertTrtResult:
-        """Build an engine, if one is asked for, and say how far all this is verified.
+    def _built(self, result: ConvertTrtResult, path: Path, spec: DetectorSpec) -> ConvertTrtResult:
+        """Build an engine or a bundle, if one is asked for, and say how far that is verified.
 
         Raises:
             GateNotMetError: NVIDIA's parser or builder refuses the model, or --require.
@@ -240,6 +267,9 @@ class _Conversion:
                 _refuse_errors(result)
             verified = "built"
             result = result.model_copy(update={"engine": self._engine(built)})
+        if self._places.classic is not None:
+            job = Classic(self._config, self._target, path, spec, self._places.classic)
+            result, verified = finish_classic(job, result, self._folder, self._context)
         result = result.model_copy(update={"verified": verified})
         asked = self._config.require
         if asked is not None and VERIFIED.index(verified) < VERIFIED.index(asked):
@@ -277,11 +307,30 @@ class _Conversion:
         digests = {"model": written.sha256}
         if result.engine is not None:
             digests["engine"] = result.engine.sha256
-        about = {**done.to_json(), "spec": written.metadata[SPEC_KEY]}
+        spec = written.metadata[SPEC_KEY]
+        facts = written.facts(DetectorSpec.loads(spec).input.size)
+        told = _told_beside(done)
+        about = {**told, "spec": spec, INTERFACE: interface_of(facts)}
         for name, digest in digests.items():
-            text = sidecar_text(digest, about if name == "engine" else done.to_json())
+            text = sidecar_text(digest, about if name == "engine" else told)
             self._places.sidecars[name].write_text(text, encoding="utf-8")
         return done
+
+
+def _told_beside(done: ConvertTrtResult) -> dict[str, object]:
+    """Return the result for a sidecar: its files by their names, wherever the folder is moved."""
+    update: dict[str, object] = {
+        "model": Path(done.model).name,
+        "saved": Path(str(done.saved)).name,
+    }
+    if done.engine is not None:
+        name = Path(done.engine.path).name
+        update["engine"] = done.engine.model_copy(update={"path": name})
+    if done.bundle is not None:
+        update["bundle"] = Path(done.bundle).name
+    if done.quantized is not None:
+        update["quantized"] = done.quantized.model_copy(update={"model": update["model"]})
+    return done.model_copy(update=update).to_json()
 
 
 def _refused(built: Built) -> list[RuleFinding]:

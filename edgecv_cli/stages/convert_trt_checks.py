@@ -59,7 +59,7 @@ def require_images(config: ConvertTrtConfig, fixed: Sequence[Repaired]) -> None:
         UsageError: a repair is not exact, and there are neither --images nor --data.
     """
     lossy = [one for one in fixed if not one.exact]
-    if lossy and config.images is None and config.data is None:
+    if lossy and _pictures(config) is None and config.data is None:
         raise UsageError(
             f"--fix changes what the network computes in {len(lossy)} places (first: "
             f"{lossy[0].did} in '{lossy[0].node}'), and there is nothing to check that on",
@@ -74,19 +74,20 @@ def held_against(
     config: ConvertTrtConfig,
     context: Context,
 ) -> Checked:
-    """Run both over --data, or else --images, and hold the difference against the gates.
+    """Run both over --data, or else --images or --calibration, and hold it against the gates.
 
     Q/DQ runs as it is written, in float: this machine's integer kernels are not the target's.
 
     Raises:
         DataError, EngineError: the images can't be used, or a model can't be run.
     """
-    if config.images is None and config.data is None:
+    pictures = _pictures(config)
+    if pictures is None and config.data is None:
         return Checked(notes=("the model was not run: add --images DIR to compare detections",))
     data = None if config.data is None else open_dataset(config.data, limit=config.limit)
     paths: Sequence[Path] = ()
-    if data is None and config.images is not None:
-        paths = open_images(config.images, config.limit or _ALL).paths
+    if data is None and pictures is not None:
+        paths = open_images(*pictures).paths
     judge = Judge(
         original,
         spec,
@@ -101,6 +102,15 @@ def held_against(
     )
     verdict = judge.judge(fixed)
     return Checked(_figures(judge, verdict), verdict.gates, verdict.refused, verdict.warnings)
+
+
+def _pictures(config: ConvertTrtConfig) -> tuple[Path, int] | None:
+    """Return the folder to compare on and how many of its images, if there is one."""
+    if config.images is not None:
+        return config.images, config.limit or _ALL
+    if config.calibration is not None:
+        return config.calibration, config.calibration_images
+    return None
 
 
 def _figures(judge: Judge, verdict: Verdict) -> CheckedAgainst:

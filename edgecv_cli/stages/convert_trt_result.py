@@ -8,6 +8,8 @@ from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.config.convert_openvino import Verified
 from edgecv_cli.core.result import Drop, Part, Result
 from edgecv_cli.graph.tensorrt.finding import Level
+from edgecv_cli.measure.parity import Parity
+from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
 class RuleFinding(Part):
@@ -48,6 +50,22 @@ class EngineBuilt(Part):
     size_bytes: int
     sha256: str
     layers: dict[str, int] = Field(description="Layers of the parsed network, by kind.")
+    precision: str | None = Field(
+        default=None, description="What the layers with weights work in, as the engine says."
+    )
+    parity: Parity | None = Field(
+        default=None, description="Outputs against those of ONNX Runtime, where the engine ran."
+    )
+
+
+class Bundled(Part):
+    """What a bundle holds for a device that an engine can't be built for here."""
+
+    files: dict[str, str] = Field(description="Name to sha256; SHA256SUMS lists the same.")
+    pictures: int = Field(description="Golden inputs with their expected outputs.")
+    refused: dict[str, str] = Field(
+        description="Releases that the device may have whose rules refuse the model, and why."
+    )
 
 
 class ConvertTrtResult(Result):
@@ -68,9 +86,16 @@ class ConvertTrtResult(Result):
     preflight: tuple[RuleFinding, ...] = Field(
         description="What breaks a rule; with --fix, what is left."
     )
+    quantized: QuantizeResult | None = Field(
+        default=None, description="How the int8 form was found, where it was made here."
+    )
     checked: CheckedAgainst | None = None
     gates: dict[str, str] = Field(default_factory=dict, description="Each gate with its outcome.")
     engine: EngineBuilt | None = None
+    bundle: str | None = Field(
+        default=None, description="Folder to build the engine with on the device."
+    )
+    bundled: Bundled | None = None
     command: str | None = Field(
         default=None, description="What builds the engine on a device with classic TensorRT."
     )

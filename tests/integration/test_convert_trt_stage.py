@@ -33,6 +33,8 @@ from edgecv_cli.graph.topology import Topology
 from edgecv_cli.runtime.tensorrt_rtx_build import Built, Refusal
 from edgecv_cli.runtime.tensorrt_rtx_service import TensorRtRtxService
 from edgecv_cli.stages import convert_trt as stage
+from edgecv_cli.stages import convert_trt_source as source
+from edgecv_cli.stages.quantize_result import HowMade, QuantizeResult, Side
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +160,87 @@ def test_fp16_is_cast_in_the_graph_where_the_graph_alone_decides(stock, tmp_path
     result = convert(stock, "float.onnx", output=str(out), **options)
     assert not result.errors()
     assert any(t.data_type == onnx.TensorProto.FLOAT16 for t in onnx.load(out).graph.initializer)
-    with pytest.raises(UsageError, match="quantized already"):
-        convert(stock, "int8.onnx", output=str(tmp_path / "no.onnx"), **options)
+
+
+@pytest.mark.parametrize("target", [{}, {"trt_version": "10.3"}])
+def test_fp16_stands_around_int8_without_casts_inside_of_a_pair(stock, tmp_path, target):
+    out = tmp_path / "both.onnx"
+    options = {"fix": True, "images": str(stock / "images"), "precision": "fp16", **target}
+    result = convert(stock, "int8.onnx", output=str(out), **options)
+    assert not result.errors()
+    assert "float16 around int8" in result.fixed[-1].did
+    assert result.checked.agreement >= 0.9
+    graph = onnx.shape_inference.infer_shapes(onnx.load(out)).graph
+    scales = {one.name: one.data_type for one in graph.initializer}
+    pairs = [one for one in graph.node if one.op_type.endswith("eLinear")]
+    half = [one for one in pairs if scales[one.input[1]] == onnx.TensorProto.FLOAT16]
+    assert len(half) > len(pairs) * 0.9
+    restored = {name for one in half for name in one.output if one.op_type[0] == "D"}
+    casts = {
+        one.output[0] for one in graph.node if one.op_type == "Cast" and one.input[0] in restored
+    }
+    assert not [one for one in graph.node if one.op_type == "Conv" and casts & set(one.input)]
+
+
+def test_fp16_beside_int8_is_a_finding_that_fix_answers(stock):
+    with pytest.raises(GateNotMetError) as refused:
+        convert(stock, "float.onnx", check_only=True, precision="fp16")
+    assert "--fix" in refused.value.remedy
+
+
+def test_a_float_model_is_quantized_on_the_way(stock, tmp_path, builder):
+    out = tmp_path / "engine"
+    asked = {"precision": "int8", "calibration": str(stock / "images"), "min_agreement": "0.3"}
+    result = convert(stock, "float.onnx", output=str(out), **asked)
+    assert builder.calls == [("model.onnx", ())]
+    assert not result.errors()
+    assert result.quantized.target == "tensorrt"
+    assert result.quantized.saved is None
+    saved = Artifact.open(out / "model.onnx")
+    assert [step.stage for step in saved.lineage] == ["quantize", "convert-trt"]
+    assert any(node.op_type == "QuantizeLinear" for node in saved.model.graph.node)
+    assert result.model_sha256 == Artifact.open(stock / "float.onnx").sha256
+    beside = read_sidecar(out / "model.engine", result.engine.sha256)
+    assert (beside["model"], beside["saved"]) == ("float.onnx", "model.onnx")
+
+
+def test_an_int8_form_that_meets_no_gate_is_not_built(stock, tmp_path, builder, monkeypatch):
+    how = HowMade(engine="onnxruntime", threads=1, seed=0)
+    kept = {
+        "model": "m",
+        "target": "tensorrt",
+        "precision": "int8",
+        "gates": {"min_agreement": "0"},
+    }
+    result = QuantizeResult(**kept, baseline=Side(size_bytes=1), how=how, schema="edgecv.quantize/1")
+
+    def refuse(*_, **__):
+        raise GateNotMetError("none of 1 candidates", remedy="more images", result=result)
+
+    monkeypatch.setattr(source, "make_int8", refuse)
+    asked = {"precision": "int8", "calibration": str(stock / "images")}
+    with pytest.raises(GateNotMetError, match="none of 1") as refused:
+        convert(stock, "float.onnx", output=str(tmp_path / "engine"), **asked)
+    said = refused.value.result
+    assert (said.quantized, said.gates, said.saved) == (result, result.gates, None)
+    assert "nothing was converted" in said.notes[0]
+    assert not builder.calls
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "calibrated", "words", "remedy"),
+    [("float.onnx", False, "needs images to calibrate on", "--calibration DIR"),
+     ("int8.onnx", True, "quantized already", "leave --calibration out")],
+)  # fmt: skip
+def test_int8_takes_calibration_exactly_where_it_is_of_use(
+    stock, tmp_path, name, calibrated, words, remedy
+):
+    asked = {"calibration": str(stock / "images")} if calibrated else {}
+    with pytest.raises(UsageError, match=words) as refused:
+        convert(stock, name, output=str(tmp_path / "o.onnx"), precision="int8", **asked)
+    assert remedy in refused.value.remedy
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_engine_is_saved_beside_its_model_with_its_spec(stock, tmp_path, builder):
@@ -189,11 +270,13 @@ def test_less_than_was_required_is_refused(stock, tmp_path, builder):
     assert not list(tmp_path.iterdir())
 
 
-def test_classic_tensorrt_gets_the_model_and_the_command(stock, tmp_path):
+def test_classic_tensorrt_gets_the_model_the_command_and_a_bundle(stock, tmp_path):
     out = tmp_path / "orin"
     result = convert(stock, "float.onnx", output=str(out), device="jetson-orin")
     assert result.engine is None
-    assert sorted(path.name for path in out.iterdir()) == ["model.onnx", "model.onnx.edgecv.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("bundle", "model.onnx", "model.onnx.edgecv.json")
+    ]
     assert "trtexec" in result.command
 
 

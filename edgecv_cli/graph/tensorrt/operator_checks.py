@@ -216,6 +216,8 @@ def precision_flags(view: View, target: TrtTarget) -> Iterator[Hit]:
 
 def typed_flags(view: View, target: TrtTarget) -> Iterator[Hit]:
     """Yield a precision flag beside a graph with Q/DQ, which --stronglyTyped builds."""
+    if target.precision == "fp16" and TensorProto.FLOAT16 in view.types.values():
+        return
     if target.precision in ("fp16", "fp32") and view.quantized:
         yield Hit("", f"{target.precision} was asked for, and Q/DQ says int8")
 

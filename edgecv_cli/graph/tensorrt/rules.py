@@ -206,9 +206,10 @@ RULES: tuple[Rule, ...] = (
         "In 10.x, a graph with Q/DQ is built with --stronglyTyped and no other precision flag.",
         {"10": "error"},
         operators.typed_flags,
-        "leave --precision out",
+        f"leave --precision out; {_FIX} where the float rest shall be fp16",
         _EXPLICIT,
         "not asked",
+        repair="fp16: casts in the graph around int8, as --precision fp16 asks",
     ),
     Rule(
         14,

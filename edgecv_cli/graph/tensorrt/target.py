@@ -72,6 +72,10 @@ class TrtTarget:
         """Whether precision can only come from the graph (strongly typed networks)."""
         return self.generation in ("11", "rtx")
 
+    def by_graph(self, quantized: bool) -> bool:
+        """Whether the graph alone decides: in 10.x where it holds Q/DQ, but for DLA cores."""
+        return self.strong or (quantized and self.generation == "10" and not self.dla)
+
     @property
     def label(self) -> str:
         """What messages call it."""

@@ -29,6 +29,8 @@ def test_the_devices_are_those_that_have_rules():
         ({"output": "o", "input_size": "32x32"}, "--input-size is of use with --fix alone"),
         ({"output": "o", "fix": True, "max_drop": "1%"}, "--max-drop needs labelled images"),
         ({"output": "o", "fix": True, "min_agreement": "0.9"}, "--min-agreement needs images"),
+        ({"output": "o", "calibration": "d"}, "--calibration is for --precision int8"),
+        ({"check_only": True, "precision": "int8", "calibration": "d"}, "--calibration asks"),
         ({"output": "o.onnx", "compute_capability": "8.9"}, "none is built here"),
         ({"check_only": True, "compute_capability": "8.9"}, "none is built here"),
         ({"output": "o", "device": "dla", "require": "built"}, "none is built here"),
@@ -51,6 +53,12 @@ def test_capabilities_are_read_and_written():
     made = config(output="o", compute_capability=["8.9, 12.0,8.9"])
     assert made.compute_capability == ("8.9", "12.0")
     assert made.model_dump(mode="json")["compute_capability"] == "8.9,12.0"
+
+
+def test_what_quantize_needs_goes_with_calibration():
+    asked = {"precision": "int8", "calibration": "d", "data": "l", "input_size": "32x32"}
+    assert str(config(output="o", **asked).drop_gate) == "3%"
+    assert config(output="o", precision="int8", calibration="d", min_agreement="0.5")
 
 
 def test_what_is_built_and_which_gates_hold():
