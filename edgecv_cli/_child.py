@@ -23,11 +23,14 @@ from edgecv_cli.core.errors import EdgeCVError
 
 SERVICES = {
     "end-to-end": "edgecv_cli.measure.end_to_end_service:EndToEndService",
+    "coreml": "edgecv_cli.runtime.coreml_service:CoreMlService",
     "doctor": "edgecv_cli.measure.doctor.service:DoctorService",
     "latency": "edgecv_cli.measure.latency_service:LatencyService",
+    "nncf": "edgecv_cli.stages.convert_openvino_nncf_service:NncfService",
     "operators": "edgecv_cli.measure.operator_service:OperatorService",
     "probe": "edgecv_cli.core.child_probe:ProbeService",
     "throughput": "edgecv_cli.measure.throughput_service:ThroughputService",
+    "tensorrt": "edgecv_cli.runtime.tensorrt_service:TensorRtService",
     "tensorrt-rtx": "edgecv_cli.runtime.tensorrt_rtx_service:TensorRtRtxService",
 }
 

@@ -23,6 +23,7 @@ FORMATS = {
     ".xml": "openvino",
     ".tflite": "litert",
     ".engine": "tensorrt",
+    ".mlpackage": "coreml",
 }
 
 
@@ -65,12 +66,20 @@ class Artifact:
     @cached_property
     def size_bytes(self) -> int:
         """Bytes of the file itself; of an OpenVINO model with the weights beside it."""
+        if self.format == "coreml":
+            from edgecv_cli.graph.coreml_package import package_files
+
+            return sum(part.stat().st_size for part in package_files(self.path))
         beside = weights_beside(self.path)
         return sum(part.stat().st_size for part in (self.path, beside) if part and part.is_file())
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the file's bytes."""
+        """Digest of the file's bytes; of a Core ML package, of all its files and their names."""
+        if self.format == "coreml":
+            from edgecv_cli.graph.coreml_package import package_digest
+
+            return package_digest(self.path)
         return sha256_file(self.path)
 
     @cached_property
@@ -100,7 +109,7 @@ class Artifact:
             from edgecv_cli.graph.litert_bundle import bundle_digest
 
             return bundle_digest(self.path)
-        if self.format == "tensorrt":
+        if self.format in ("tensorrt", "coreml"):
             return self.sha256
         from edgecv_cli.graph.io import content_digest
 
@@ -135,6 +144,10 @@ class Artifact:
             from edgecv_cli.graph.litert_facts import read_litert
 
             return read_litert(self.path, input_size=input_size)
+        if self.format == "coreml":
+            from edgecv_cli.graph.coreml_facts import read_coreml
+
+            return read_coreml(self.path, input_size=input_size)
         if self.format == "tensorrt":
             from edgecv_cli.artifact.engine_file import read_engine
 

@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "edgecv_cli.cli.commands.convert_openvino",
         "Make it an OpenVINO IR, run and gated.",
     ),
+    "convert-coreml": (
+        "edgecv_cli.cli.commands.convert_coreml",
+        "Make it a Core ML package, read back and gated.",
+    ),
     "convert-tflite": (
         "edgecv_cli.cli.commands.convert_tflite",
         "Make it LiteRT, run and gated; int8 for Coral.",

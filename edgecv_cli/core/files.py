@@ -87,6 +87,8 @@ class Publication:
         force: replace an existing file; in an existing folder replace the files of the same
             name. Nothing else in such a folder is touched.
         inputs: files and folders being read, which the output must not overwrite.
+        whole: the target is a folder that is one thing, such as a package: with ``force`` it takes
+            the place of the one that is there, and no file of that stays.
 
     Raises:
         OutputExistsError: the target stands already and ``force`` is not given (an empty
@@ -95,12 +97,20 @@ class Publication:
             device, pipe or socket.
     """
 
-    def __init__(self, target: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        target: Path,
+        *,
+        force: bool = False,
+        inputs: Sequence[Path] = (),
+        whole: bool = False,
+    ) -> None:
         self._target = target
         self._force = force
         self._inputs = tuple(inputs)
         self._scratch: ScratchFolder | None = None
-        self._merges = target.is_dir() and not target.is_symlink()
+        self._whole = whole
+        self._merges = target.is_dir() and not target.is_symlink() and not whole
         _refuse_special(target)
         self._refuse_inputs(target)
         self._refuse_existing(target)
@@ -183,9 +193,24 @@ class Publication:
         with writing(self._target):
             published = [entry for move in moves for entry in _describe(*move)]
             _sync_tree(staged)
-            _move_all(moves)
+            with self._set_aside():
+                _move_all(moves)
             _sync(self._base)
         return tuple(published)
+
+    @contextmanager
+    def _set_aside(self) -> Iterator[None]:
+        """Make way for a folder that is replaced as a whole; on failure put the old one back."""
+        if not self._whole or not self._target.is_dir():
+            yield
+            return
+        kept = self._staged / ".replaced"
+        self._target.rename(kept)
+        try:
+            yield
+        except BaseException:
+            kept.rename(self._target)
+            raise
 
     @property
     def _staged(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import MissingDependencyError, UsageError
 from edgecv_cli.runtime.base import Engine, EngineOptions, Runner
+from edgecv_cli.runtime.coreml import CoreMlEngine
 from edgecv_cli.runtime.litert import LitertEngine
 from edgecv_cli.runtime.onnxruntime import OnnxRuntimeEngine
 from edgecv_cli.runtime.openvino import OpenVinoEngine
@@ -15,6 +16,7 @@ ENGINES: tuple[Engine, ...] = (
     OpenVinoEngine(),
     LitertEngine(),
     TensorRtEngine(),
+    CoreMlEngine(),
 )
 
 
