@@ -63,8 +63,8 @@ class ConvertTrtConfig(CommonConfig):
     )
     output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="OUT")] = Field(
         None,
-        description="Folder that gets model.onnx and model.engine, or a name that ends in .onnx "
-        "for the checked model alone.",
+        description="Folder that gets model.onnx, and model.engine or bundle/; or a name that ends "
+        "in .onnx for the checked model alone.",
     )
     check_only: bool = Field(False, description="Only hold the graph against the rules.")
     fix: bool = Field(False, description="Rewrite what breaks a rule and can be rewritten.")
@@ -124,7 +124,9 @@ class ConvertTrtConfig(CommonConfig):
     )
 
     images: Annotated[_CheckedPath | None, Flag(metavar="DIR", panel="Gates")] = Field(
-        None, description="Images to check the fixed model on, against the original; no labels."
+        None,
+        description="Images to check the fixed model on, against the original, and for the golden "
+        "inputs of a bundle; no labels.",
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR", panel="Gates")] = Field(
         None, description="Labelled images for the accuracy gate of the fixed model."

@@ -24,13 +24,14 @@ COMMAND = Command(
     execute=execute,
     help=(
         "Hold MODEL against what TensorRT's parser takes, rewrite what can be rewritten, and build "
-        "an engine with TensorRT-RTX, which needs no GPU for that. A finding of level error is "
-        "exit 3."
+        "an engine with TensorRT-RTX, which needs no GPU for that, or a bundle that builds it on "
+        "its device. A finding of level error is exit 3."
     ),
     examples=(
         "edgecv convert-trt int8.onnx --check-only",
         "edgecv convert-trt int8.onnx --check-only --device jetson-orin --trt-version 10.3",
         "edgecv convert-trt int8.onnx --fix -o fixed.onnx --images photos/",
         "edgecv convert-trt yolox.onnx -o engine/ --compute-capability 8.9,12.0",
+        "edgecv convert-trt yolox.onnx -o orin/ --device jetson-orin --images photos/",
     ),
 )

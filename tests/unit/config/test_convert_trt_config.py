@@ -33,8 +33,10 @@ def test_the_devices_are_those_that_have_rules():
         ({"check_only": True, "precision": "int8", "calibration": "d"}, "--calibration asks"),
         ({"output": "o.onnx", "compute_capability": "8.9"}, "none is built here"),
         ({"check_only": True, "compute_capability": "8.9"}, "none is built here"),
-        ({"output": "o", "device": "dla", "require": "built"}, "none is built here"),
-        ({"output": "o", "trt_version": "10.3", "require": "ran"}, "none is built here"),
+        ({"output": "o.onnx", "device": "dla", "require": "built"}, "none is built here"),
+        ({"output": "o.onnx", "trt_version": "10.3", "require": "ran"}, "none is built here"),
+        ({"output": "o", "workspace": 64}, "--workspace goes with an engine of classic"),
+        ({"output": "o.onnx", "device": "gpu", "max_batch": 2}, "--max-batch goes with an engine"),
     ],
 )
 def test_contradictions_are_refused(options, words):
