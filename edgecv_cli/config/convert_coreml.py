@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import platform
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -75,7 +75,7 @@ class ConvertCoremlConfig(CommonConfig):
     ] = Field(
         "coreml",
         min_length=1,
-        description="On macOS: units that run it: coreml (all), coreml:cpu, coreml:gpu, coreml:ane.",
+        description="On macOS: what runs it: coreml (all units), coreml:cpu, :gpu or :ane.",
     )
     speed_seconds: Annotated[float, Flag(metavar="S", panel="How it is verified")] = Field(
         6.0, ge=0, le=3600, description="On macOS: time spent on measuring the speed; 0: none."
@@ -166,7 +166,7 @@ class ConvertCoremlConfig(CommonConfig):
     @property
     def required(self) -> Verified:
         """How far the result must have been verified."""
-        return self.require or ("ran" if sys.platform == "darwin" else "structure")
+        return self.require or ("ran" if platform.system() == "Darwin" else "structure")
 
     @property
     def drop_gate(self) -> MaxDrop | None:

@@ -138,18 +138,20 @@ def _damaged(path: Path, why: str) -> ModelError:
 
 def _model_file(path: Path) -> Path:
     manifest = path / MANIFEST
-    if not manifest.is_file():
-        raise _damaged(path, f"it holds no {MANIFEST}")
+    if not manifest.is_file() or manifest.stat().st_size > _MAX_MANIFEST:
+        raise _damaged(path, f"it holds no {MANIFEST}, or one that is too large")
     try:
-        if manifest.stat().st_size > _MAX_MANIFEST:
-            raise ValueError(f"its {MANIFEST} is too large")
-        told = json.loads(manifest.read_bytes())
-        item = str(told["itemInfoEntries"][told["rootModelIdentifier"]]["path"])
-        found = _inside(path / "Data", item)
-        if found.stat().st_size > _MAX_MODEL:
-            raise ValueError(f"{item} is larger than a message may be")
+        return _root(path / "Data", manifest.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
+
+
+def _root(data: Path, manifest: bytes) -> Path:
+    """Return the model file that a manifest names."""
+    told = json.loads(manifest)
+    found = _inside(data, str(told["itemInfoEntries"][told["rootModelIdentifier"]]["path"]))
+    if found.stat().st_size > _MAX_MODEL:
+        raise ValueError(f"{found.name} is larger than a message may be")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import sys
+import platform
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,7 +37,7 @@ class CoreMlEngine:
 
     def availability(self) -> Availability:
         """Say whether coremltools is installed; only on macOS is there anything to run on."""
-        devices = tuple(_UNITS) if sys.platform == "darwin" else ()
+        devices = tuple(_UNITS) if platform.system() == "Darwin" else ()
         with suppress(importlib.metadata.PackageNotFoundError):
             return Availability(True, importlib.metadata.version(PACKAGE), devices, None)
         return Availability(False, None, (), f"pip install {PACKAGE} pillow")
@@ -49,7 +49,7 @@ class CoreMlEngine:
             EngineError: this is not macOS, the units are unknown or a precision is asked for, or
                 Core ML refuses the package.
         """
-        if sys.platform != "darwin":
+        if platform.system() != "Darwin":
             raise EngineError(
                 "Core ML runs on macOS alone",
                 remedy="run the package there, or the .onnx here with --engine onnxruntime",
@@ -181,7 +181,7 @@ def pixels_of(value: Array, picture: Picture) -> Array:
         uint8 [H, W, 3], RGB.
     """
     planes = value[0] if is_nhwc(value.shape) else value[0].transpose(1, 2, 0)
-    scale, offset = np.float32(picture.scale), np.float32(picture.offset)
+    scale, offset = np.asarray(picture.scale, np.float32), np.asarray(picture.offset, np.float32)
     pixels = np.clip(np.rint((planes.astype(np.float32) - offset) / scale), 0, 255)
     found = pixels.astype(np.uint8)
     return np.ascontiguousarray(found[..., ::-1] if picture.color == "bgr" else found)

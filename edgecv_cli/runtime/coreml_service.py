@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecv_cli.core.errors import ModelError
-from edgecv_cli.core.require import require
 from edgecv_cli.core.files import sha256_file
+from edgecv_cli.core.require import require
 from edgecv_cli.graph.coreml_facts import WEIGHTS_KEY
 from edgecv_cli.graph.coreml_package import (
     MANIFEST,

@@ -82,7 +82,7 @@ def _judged(
     held = [*outcomes(gates_of(config, pair), seen), weights_held(facts)]
     warnings = (*source.warnings, *seen.warnings, *(one.warning for one in held if one.warning))
     result = ConvertCoremlResult(
-        **_common(config, source, held),
+        **_common(config, held),
         **figures(pair, seen),
         engine=pair.engine,
         warnings=warnings,
@@ -102,7 +102,7 @@ def _how(config: ConvertCoremlConfig, pair: Pair, seen: Seen) -> HowMade:
     return how.model_copy(update={"engine": "converted and read back, not run"})
 
 
-def _common(config: ConvertCoremlConfig, source: Source, held: Sequence[Outcome]) -> dict[str, Any]:
+def _common(config: ConvertCoremlConfig, held: Sequence[Outcome]) -> dict[str, Any]:
     from edgecv_cli.measure.hardware import machine
 
     return {
@@ -120,7 +120,7 @@ def _unmade(config: ConvertCoremlConfig, source: Source, made: Made) -> ConvertC
     names = ", ".join(f"{one.operator} (node '{one.nodes[0]}')" for one in stops if one.nodes)
     gate = Outcome("operators", met=False, text=f"Core ML has one for every node: not for {names}")
     return ConvertCoremlResult(
-        **_common(config, source, [gate]),
+        **_common(config, [gate]),
         family=source.spec.family,
         baseline=Side(size_bytes=source.given.size_bytes),
         engine=config.engine,
