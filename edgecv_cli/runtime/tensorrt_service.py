@@ -54,13 +54,13 @@ class TensorRtService:
         config = builder.create_builder_config()
         self._configure(config, recipe)
         self._add_profile(builder, config, recipe["settings"]["shapes"])
-        cache = self._timing_cache(config, payload["timing_cache"])
+        self._start_cache(config, payload["timing_cache"])
         engine = builder.build_serialized_network(network, config)
         if engine is None:
             return {**said, "refused": unbuilt(logger)}
         Path(payload["engine"]).write_bytes(engine)
         if payload["save_timing_cache"] is not None:
-            Path(payload["save_timing_cache"]).write_bytes(cache.serialize())
+            Path(payload["save_timing_cache"]).write_bytes(config.get_timing_cache().serialize())
         layers = (network.get_layer(index) for index in range(network.num_layers))
         kinds = Counter(str(layer.type).rpartition(".")[2] for layer in layers)
         size = Path(payload["engine"]).stat().st_size
@@ -100,14 +100,11 @@ class TensorRtService:
         config.add_optimization_profile(profile)
 
     @staticmethod
-    def _timing_cache(config: Any, path: str | None) -> Any:
+    def _start_cache(config: Any, path: str | None) -> None:
         """Start from an earlier cache; one of another GPU or release is begun anew."""
         known = b"" if path is None else Path(path).read_bytes()
-        cache = config.create_timing_cache(known)
-        if not config.set_timing_cache(cache, False):
-            cache = config.create_timing_cache(b"")
-            config.set_timing_cache(cache, False)
-        return cache
+        if not config.set_timing_cache(config.create_timing_cache(known), False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _weak_flags(recipe: dict[str, Any]) -> list[str]:

@@ -309,6 +309,9 @@ class _Config:
         self.cache = cache
         return ignore_mismatch or cache.data in (b"", b"learnt " + __version__.encode())
 
+    def get_timing_cache(self):
+        return self.cache
+
     def said(self):
         return {
             "flags": sorted(str(flag) for flag in self.flags),

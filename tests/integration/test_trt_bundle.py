@@ -216,7 +216,7 @@ def test_a_calibration_cache_builds_the_float_graph_for_the_release_that_is_ther
         ("float", ["--calibrated"], "100300", "no calibration cache"),
         ("int8", ["--calibrated"], "110401", "takes no calibration cache"),
         ("float", [], "120000", "newer than this bundle"),
-        ("float", [], "8203", "none that this bundle knows"),
+        ("float", [], "8401", "none that this bundle knows"),
         ("float", [], "none", "does not say which release"),
     ],
 )
@@ -531,6 +531,12 @@ class TestHere:
         result = convert(stock / "float.onnx", tmp_path / "out", **options)
         assert result.bundle is not None
         assert said in result.notes[-1]
+
+    def test_an_engine_with_code_of_its_own_is_only_run_where_it_was_built(self, stock, tmp_path):
+        asked = {"device": "gpu", "trt_version": "10.3", "version_compatible": True}
+        assert convert(stock / "float.onnx", tmp_path / "out", **asked).verified == "ran"
+        with pytest.raises(EngineError, match="--version-compatible"):
+            open_runner(Artifact.open(tmp_path / "out" / "model.engine"), "tensorrt")
 
     def test_a_jetson_is_known_by_its_board(self, stock, tmp_path, monkeypatch):
         (tmp_path / "board").write_bytes(b"NVIDIA Jetson Orin Nano\0")
