@@ -56,8 +56,7 @@ class File:
         self.codes = sorted({(one.code, one.custom) for one in self.operators})
         codes = _vector(b, [_code(b, *one) for one in self.codes])
         buffers = [_buffer(b, b"")]
-        for tensor in self.tensors:
-            buffers.append(_buffer(b, b"\x01" if tensor.stored else b""))
+        buffers += [_buffer(b, b"\x01" if one.stored else b"") for one in self.tensors]
         tensors = _vector(b, [_tensor(b, t, i + 1) for i, t in enumerate(self.tensors)])
         operators = [self._operator(b, one) for one in self.operators]
         parts = {
@@ -176,7 +175,7 @@ def last(shape: Sequence[int]) -> list[int]:
 
 
 class Interpreter:
-    """Stands in for LiteRT's: reads the file's interface, and runs ``*.stands-for.onnx`` beside it."""
+    """Stands in for LiteRT's: has the file's interface, runs ``*.stands-for.onnx`` beside it."""
 
     def __init__(self, model_path: str, num_threads: int | None = None) -> None:
         from edgecv_cli.graph.tflite import read_tflite
@@ -231,10 +230,10 @@ class Interpreter:
         outputs = ReferenceEvaluator(self._network).run(None, feeds)
         for index, output in zip(self._model.outputs, outputs, strict=True):
             tensor = self._model.tensors[index]
-            output = np.moveaxis(output, 1, -1) if output.ndim > 2 else output
+            value = np.moveaxis(output, 1, -1) if output.ndim > 2 else output
             if tensor.scale:
-                output = np.clip(np.rint(output / tensor.scale) + tensor.zero_point, -128, 127)
-            self._values[index] = output.astype(np.dtype(tensor.spec.dtype))
+                value = np.clip(np.rint(value / tensor.scale) + tensor.zero_point, -128, 127)
+            self._values[index] = value.astype(np.dtype(tensor.spec.dtype))
 
     def get_tensor(self, index: int) -> Any:
         return self._values[index].copy()

@@ -49,7 +49,7 @@ def read_litert(path: Path, *, input_size: tuple[int, int] | None = None) -> Gra
 
 
 def interface(model: LiteModel) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Return a file's own inputs and outputs: what is quantized counts as the float it stands for."""
+    """Return a file's own inputs and outputs; what is quantized counts as float."""
     inputs = tuple(_presented(model.tensors[index]) for index in model.inputs)
     return inputs, tuple(_presented(model.tensors[index]) for index in model.outputs)
 

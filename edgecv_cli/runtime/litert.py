@@ -238,21 +238,19 @@ def open_interpreter(path: str, threads: int) -> Any:
 
 def _as_it_is(model: LiteModel) -> Bundle:
     """Return the interface of a file that edgecv did not make."""
-    sides = []
-    for specs in interface(model):
-        sides.append(
-            tuple(
-                Port(
-                    name=spec.name,
-                    shape=tuple(size or 1 for size in spec.shape),
-                    dtype=spec.dtype,
-                    position=place,
-                    order=tuple(range(len(spec.shape))),
-                )
-                for place, spec in enumerate(specs)
+    inputs, heads = (
+        tuple(
+            Port(
+                name=spec.name,
+                shape=tuple(size or 1 for size in spec.shape),
+                dtype=spec.dtype,
+                position=place,
+                order=tuple(range(len(spec.shape))),
             )
+            for place, spec in enumerate(specs)
         )
-    inputs, heads = sides
+        for specs in interface(model)
+    )
     outputs = tuple(Result(name=one.name, shape=one.shape, dtype=one.dtype) for one in heads)
     return Bundle(inputs=inputs, heads=heads, outputs=outputs)
 

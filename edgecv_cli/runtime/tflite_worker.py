@@ -72,14 +72,25 @@ def _halve(job: dict[str, Any]) -> None:
 
 
 def _quantize(job: dict[str, Any]) -> None:
-    """Make weights, activations, inputs and outputs int8."""
-    from ai_edge_quantizer import quantizer, recipe
+    """Make weights, activations, inputs and outputs int8.
+
+    Ranges are the least and the largest value on any image: the quantizer's own moving average
+    would cut off the highest scores, which then can't be told apart.
+    """
+    from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
 
     work = quantizer.Quantizer(job["float"])
     work.load_quantization_recipe(recipe.static_wi8_ai8())
     signature, name = _signature(job["float"])
     samples = _Samples(Path(job["samples"]), name)
-    result = work.quantize(work.calibrate({signature: samples}))
+    recipes = recipe_manager.RecipeManager()
+    recipes.load_quantization_recipe(recipe.static_wi8_ai8())
+    ranges = calibrator.Calibrator(
+        job["float"], num_threads=2, qsv_update_func=qsv_utils.min_max_update
+    )
+    ranges.calibrate({signature: samples}, recipes)
+    result = work.quantize(ranges.get_model_qsvs())
     Path(job["tflite"]).write_bytes(_bytes(result))
 
 

@@ -52,7 +52,7 @@ def convert_tflite(config: ConvertTfliteConfig, context: Context) -> ConvertTfli
         seen = verify(pair, context)
         held = outcomes(gates_of(config, pair), seen)
         coral = _coral(config, made, context)
-        result = _result(config, source, made, pair, seen, held, coral)
+        result = _result(config, source, made, pair, seen, held=held, coral=coral)
         pictures = _pictures(source, pair, seen) if draft.wanted else []
         refused = tuple(one.name for one in held if not one.met)
         if refused:
@@ -85,6 +85,7 @@ def _result(
     made: Made,
     pair: Pair,
     seen: Seen,
+    *,
     held: list[Outcome],
     coral: Coral | None,
 ) -> ConvertTfliteResult:

@@ -85,7 +85,7 @@ def test_a_damaged_or_packed_bundle_is_refused(plain, content, compression):
     with zipfile.ZipFile(plain, "a", compression) as archive:
         archive.writestr(BUNDLE, content)
 
-    with pytest.raises(ModelError, match="plain.tflite"):
+    with pytest.raises(ModelError, match=r"plain\.tflite"):
         read_bundle(plain)
 
 

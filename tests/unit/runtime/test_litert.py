@@ -33,14 +33,13 @@ def converted(model, folder, *, cut=False, scale=None, decode=None):
     network = split.network if split else model
     plain = lite_files.of_network(network, to_int8=scale).write(folder / "plain.tflite")
     (folder / "net.stands-for.onnx").write_bytes(serialize(network))
-    sides = []
-    for inputs in (True, False):
-        sides.append(
-            tuple(
-                Port(name=s.name, shape=s.shape, position=i, order=order_of(s.shape))
-                for i, s in enumerate(value_specs(network, inputs=inputs))
-            )
+    sides = [
+        tuple(
+            Port(name=s.name, shape=s.shape, position=i, order=order_of(s.shape))
+            for i, s in enumerate(value_specs(network, inputs=inputs))
         )
+        for inputs in (True, False)
+    ]
     outputs = tuple(Result(name=s.name, shape=s.shape) for s in value_specs(model))
     if split and decode is None:
         decode = serialize(split.decode)
