@@ -42,7 +42,7 @@ def normalise(
     concrete = fixed(widened(model) if holds_half(model) else model, input_size)
     _require_static(concrete)
     infer_shapes(concrete)  # refuses sizes that folding constants would allocate
-    simplified = _simplify(_lift(at_least(concrete, MIN_OPSET)))
+    simplified = _simplify(lifted(at_least(concrete, MIN_OPSET)))
     joined = _drop_dead(_join_slices(simplified))
     joined.ir_version = max(_MIN_IR, model.ir_version)
     del joined.metadata_props[:]
@@ -62,7 +62,8 @@ def _require_static(model: onnx.ModelProto) -> None:
         raise ModelError("the model's image size is open", remedy="give --input-size HxW")
 
 
-def _lift(model: onnx.ModelProto) -> onnx.ModelProto:
+def lifted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy with constants as initializers, which are not listed as inputs."""
     passes = ir.passes.Sequential(
         common.RemoveInitializersFromInputsPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

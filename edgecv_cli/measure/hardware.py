@@ -36,7 +36,9 @@ ENGINE_DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
-    "tensorrt-rtx": ("tensorrt-rtx",),
+    "tensorrt-rtx": (
+        *("tensorrt-rtx", "tensorrt-rtx-cu12-bindings", "tensorrt-rtx-cu13-bindings"),
+    ),
     "litert": ("ai-edge-litert", "tflite-runtime"),
     "coreml": ("coremltools",),
 }

@@ -25,6 +25,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.quantized import is_quantized
+from edgecv_cli.graph.tensorrt.engine_weights import weights_inside
 from edgecv_cli.graph.tensorrt.preflight import preflight
 from edgecv_cli.graph.tensorrt.repair import repaired
 from edgecv_cli.graph.tensorrt.target import TrtTarget, target_of
@@ -45,6 +46,7 @@ from edgecv_cli.stages.convert_trt_result import (
     EngineBuilt,
     Repaired,
     RuleFinding,
+    WeightsFound,
 )
 from edgecv_cli.stages.convert_trt_source import TrtSource, read_source
 from edgecv_cli.stages.quantize_result import QuantizeResult
@@ -283,6 +285,8 @@ class _Conversion:
     def _engine(self, built: Built) -> EngineBuilt:
         assert self._places.engine is not None
         assert self._config.output is not None
+        model, engine = Artifact.open(self._places.model).model, self._places.engine.read_bytes()
+        inside = weights_inside(model, engine)
         return EngineBuilt(
             path=str(self._config.output / _ENGINE),
             runtime=f"TensorRT-RTX {built.version}",
@@ -290,6 +294,9 @@ class _Conversion:
             size_bytes=built.size,
             sha256=sha256_file(self._places.engine),
             layers=dict(built.layers),
+            weights=WeightsFound(
+                layers=inside.layers, size_bytes=inside.size, unseen=inside.unseen
+            ),
         )
 
     def _finished(self, result: ConvertTrtResult) -> ConvertTrtResult:

@@ -41,6 +41,14 @@ class CheckedAgainst(Part):
     drop: Drop | None = None
 
 
+class WeightsFound(Part):
+    """Weights of the model that stand in the engine bit by bit: the precision that it holds."""
+
+    layers: dict[str, int] = Field(description="Layers with weights, by type, such as int8.")
+    size_bytes: dict[str, int] = Field(description="Of these weights, by type.")
+    unseen: int = Field(description="Layers whose weights stand in another order, or too few.")
+
+
 class EngineBuilt(Part):
     """An engine, and what is known of it without running it."""
 
@@ -50,6 +58,9 @@ class EngineBuilt(Part):
     size_bytes: int
     sha256: str
     layers: dict[str, int] = Field(description="Layers of the parsed network, by kind.")
+    weights: WeightsFound | None = Field(
+        default=None, description="Only for TensorRT-RTX, whose engines can't be asked here."
+    )
     precision: str | None = Field(
         default=None, description="What the layers with weights work in, as the engine says."
     )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         EngineBuilt,
         Repaired,
         RuleFinding,
+        WeightsFound,
     )
+    from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 _SHOWN = 3
@@ -37,6 +39,8 @@ _SHOWN = 3
 def render(result: ConvertTrtResult) -> Iterator[RenderableType]:
     """Yield what was rewritten, the findings by rule, how it compares, and the engine."""
     yield line(f"{result.model} for {result.runtime} (--device {result.device})", "bold")
+    if result.quantized is not None:
+        yield line(_quantized(result.quantized))
     yield from _repairs(result.fixed)
     yield from _findings(result.preflight)
     if result.checked is not None:
@@ -54,6 +58,18 @@ def render(result: ConvertTrtResult) -> Iterator[RenderableType]:
     if result.saved is not None:
         yield line(f"saved: {result.saved} (verified: {result.verified})")
     yield from measured_on(result.machine)
+
+
+def _quantized(made: QuantizeResult) -> str:
+    """Say how the int8 form came about."""
+    said = [f"{made.placement}, {made.estimator} ranges"]
+    if made.int8_macs_share is not None:
+        said.append(f"{made.int8_macs_share:.1%} of the MACs in int8")
+    if made.agreement is not None:
+        said.append(f"agreement {made.agreement:.3f}")
+    if made.drop is not None:
+        said.append(f"mAP {lost(made.drop)}")
+    return f"quantized to int8: {', '.join(said)}"
 
 
 def _repairs(fixes: Sequence[Repaired]) -> Iterator[RenderableType]:
@@ -116,10 +132,22 @@ def _engine(engine: EngineBuilt) -> RenderableType:
             ("for GPUs of", ", ".join(engine.capabilities) or None),
             ("size", megabytes(engine.size_bytes)),
             ("parsed layers", layers),
+            ("weights in it", _weights(engine.weights)),
             ("layers work in", engine.precision),
             ("apart from ONNX Runtime", _apart(engine.parity)),
         ]
     )
+
+
+def _weights(found: WeightsFound | None) -> str | None:
+    """Say in which types the weights stand in the engine."""
+    if found is None or not found.layers:
+        return None
+    said = [
+        f"{count} layers {kind} ({megabytes(found.size_bytes[kind])})"
+        for kind, count in sorted(found.layers.items(), key=lambda one: -one[1])
+    ]
+    return ", ".join(said) + (f", {found.unseen} not found" if found.unseen else "")
 
 
 def _apart(parity: Parity | None) -> str | None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes import common
 
 from edgecv_cli.compress.quantization.float_forms import to_fp16
+from edgecv_cli.graph.normalise import lifted
 from edgecv_cli.graph.opset import at_least
 from edgecv_cli.graph.topology import Topology
 
@@ -33,9 +32,7 @@ def to_fp16_around(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ModelError: its operator set can't be raised to 19, or the result is no valid model.
     """
-    work = ir.from_proto(at_least(model, _OPSET))
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(work)
-    topology = Topology.of(ir.to_proto(work))
+    topology = Topology.of(lifted(at_least(model, _OPSET)))
     return to_fp16(topology, _coarse(topology))
 
 
