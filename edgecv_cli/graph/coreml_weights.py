@@ -196,14 +196,15 @@ def _immediate(value: Stored) -> Array:
     tensor = value.values
     for field, kind in (("floats", np.float32), ("ints", np.int64), ("longInts", np.int64)):
         if tensor.HasField(field):
-            listed = np.asarray(getattr(tensor, field).values, kind)
-            return (
-                np.broadcast_to(listed, value.shape)
-                if listed.size == 1
-                else listed.reshape(value.shape)
-            )
-    raw = np.frombuffer(tensor.bytes.values, np.dtype(value.dtype))
-    return np.broadcast_to(raw, value.shape) if raw.size == 1 else raw.reshape(value.shape)
+            return _shaped(np.asarray(getattr(tensor, field).values, kind), value.shape)
+    return _shaped(np.frombuffer(tensor.bytes.values, np.dtype(value.dtype)), value.shape)
+
+
+def _shaped(listed: Array, shape: tuple[int, ...]) -> Array:
+    """One number may stand for all."""
+    if listed.size == 1 and shape:
+        return np.broadcast_to(listed, shape)
+    return listed.reshape(shape)
 
 
 def weighted_layers(model: Any) -> list[Array]:

@@ -58,17 +58,21 @@ class Order:
     metadata: Mapping[str, str]
 
 
-def require_converter() -> None:
+def require_converter(*, palettes: bool) -> None:
     """Refuse before the work where the converters are not there; they are not loaded.
+
+    Args:
+        palettes: whether weights are to be palettized, for which coremltools asks scikit-learn.
 
     Raises:
         MissingDependencyError: one of them is not installed.
     """
-    missing = [name for name in (TOOLS, CONVERTER) if not _found(name)]
+    needed = {TOOLS: TOOLS, CONVERTER: CONVERTER} | ({"sklearn": "scikit-learn"} if palettes else {})
+    missing = [package for module, package in needed.items() if not _found(module)]
     if missing:
         words = " and ".join(missing)
         raise MissingDependencyError(
-            f"{WHY} needs the Python packages {TOOLS} and {CONVERTER}: {words} "
+            f"{WHY} needs the Python packages {', '.join(needed.values())}: {words} "
             f"{'are' if len(missing) > 1 else 'is'} not installed",
             remedy=f"pip install {' '.join(missing)}",
         )

@@ -67,7 +67,7 @@ class Source:
             MissingDependencyError: a converter is not installed.
             UsageError, ModelError, DataError: an input can't be used.
         """
-        require_converter()
+        require_converter(palettes=config.compression == "palettize")
         given = Artifact.open(config.model)
         _require_float(given, config)
         recognised = given.detector(config.spec, input_size=config.input_size)
