@@ -83,11 +83,14 @@ class PruneConfig(CommonConfig):
         description="Agreement with the original on the calibration images. Default without "
         "--data: 0.90.",
     )
-    min_speedup: Annotated[float, Flag(metavar="R", panel="Gates")] = Field(
-        1.0, ge=0, le=1000, description="Least speed against the original, measured here."
+    min_speedup: Annotated[float | None, Flag(metavar="R", panel="Gates")] = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Least speed against the original, measured here. Default: 1.0.",
     )
     speed_seconds: Annotated[float, Flag(metavar="S", panel="Gates")] = Field(
-        6.0, gt=0, le=3600, description="Time spent on measuring the speed."
+        6.0, ge=0, le=3600, description="Time spent on measuring the speed; 0 measures none."
     )
     keep_rejected: Annotated[OutputPath | None, Flag(metavar="PATH.onnx", panel="Gates")] = Field(
         None, description="Where to keep the result if a gate refuses it."
@@ -117,6 +120,22 @@ class PruneConfig(CommonConfig):
                 remedy="add --data DIR (labelled images), or use --min-agreement",
             )
         return self
+
+    @model_validator(mode="after")
+    def _speed_is_measured(self) -> Self:
+        if self.min_speedup is not None and not self.speed_seconds:
+            raise UsageError(
+                "--min-speedup needs the speed that --speed-seconds 0 leaves out",
+                remedy="leave --speed-seconds out",
+            )
+        return self
+
+    @property
+    def speed_gate(self) -> float | None:
+        """The speed gate in force: None where the speed is not measured."""
+        if not self.speed_seconds:
+            return None
+        return 1.0 if self.min_speedup is None else self.min_speedup
 
     @property
     def drop_gate(self) -> MaxDrop | None:

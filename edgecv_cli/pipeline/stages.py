@@ -17,6 +17,7 @@ from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.inspect import InspectConfig
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.config.quantize import QuantizeConfig
+from edgecv_cli.config.reshape import ReshapeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
@@ -34,6 +35,8 @@ from edgecv_cli.stages.prune import prune
 from edgecv_cli.stages.prune_result import PruneResult
 from edgecv_cli.stages.quantize import quantize
 from edgecv_cli.stages.quantize_result import QuantizeResult
+from edgecv_cli.stages.reshape import reshape
+from edgecv_cli.stages.reshape_result import ReshapeResult
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
     Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
     Stage("prune", 1, PruneConfig, PruneResult, prune, gives="artifact"),
+    Stage("reshape", 1, ReshapeConfig, ReshapeResult, reshape, gives="artifact"),
     Stage(
         "convert-openvino",
         1,

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.compress.pruning.flow import Flow
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError, ModelError
-from edgecv_cli.core.files import Publication
+from edgecv_cli.core.files import Publication, sha256_file
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval
 from edgecv_cli.core.scratch import scratch
@@ -51,7 +52,7 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
         Publication(config.output, force=config.force, inputs=inputs) as output,
         scratch() as folder,
     ):
-        place = output.main
+        place, sidecar = output.main, output.part(sidecar_path(config.output).name)
         _check_rejected(config)
         given = _read(config, context)
         smaller = PruneJob(given, config, folder, context).run()
@@ -66,10 +67,11 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
                 result=_rejected(config, result, path),
             )
         shutil.copyfile(path, place)
+        update = {"saved": str(config.output), "sha256": sha256_file(place)}
+        saved = result.model_copy(update=update)
+        sidecar.write_text(sidecar_text(update["sha256"], saved.to_json()), encoding="utf-8")
         output.commit()
-        return result.model_copy(
-            update={"saved": str(config.output), "sha256": Artifact.open(config.output).sha256}
-        )
+        return saved
 
 
 def _read(config: PruneConfig, context: Context) -> Given:
@@ -119,7 +121,7 @@ def _judged(
         speed_seconds=config.speed_seconds,
     )
     seen = verify(pair, context)
-    gates = Gates("ran", config.agreement_gate, None, config.drop_gate, config.min_speedup or None)
+    gates = Gates("ran", config.agreement_gate, None, config.drop_gate, config.speed_gate)
     made = outcomes(gates, seen)
     result = _result(config, given, smaller, converted, seen, made=made)
     return result, tuple(one.name for one in made if not one.met)

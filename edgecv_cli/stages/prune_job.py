@@ -181,7 +181,7 @@ class PruneJob:
         found = []
         for group in flow.groups:
             self._context.cancel.check()
-            if config.importance in ("damage", "error"):
+            if config.importance == "damage" or config.importance == "error":  # noqa: PLR1714 - mypy
                 curve = curve_of(group, readers, step=config.round_to, cap=config.cap)
             else:
                 curve = simple_curve(flow, group, readers, config.importance, cap=config.cap)
@@ -266,4 +266,5 @@ def _in_input(boxes: FloatArray, fit: Letterbox) -> NDArray[np.float64]:
     """Map boxes from source pixels to where they lie in the network's input."""
     (top, left), (height, width) = fit.offset, fit.content
     scale = np.asarray([width / fit.source[1], height / fit.source[0]] * 2)
-    return boxes.astype(np.float64) * scale + np.asarray([left, top, left, top])
+    found: NDArray[np.float64] = boxes * scale + np.asarray([left, top, left, top])
+    return found

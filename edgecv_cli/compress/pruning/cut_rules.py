@@ -128,9 +128,11 @@ def _slice(work: Cutter, node: onnx.NodeProto) -> None:
         return
     axis, mask = data
     taken = selected(work.flow.topology, node, axis, len(mask))
-    if taken is None or taken[1] is None:
+    if taken is None:
         return
     positions, place = taken
+    if place is None:
+        return
     new = np.cumsum(mask) - 1
     left = np.asarray([new[one] for one in positions if mask[one]], np.int64)
     if abs(positions.step) > 1:  # what stays need not be evenly spaced

@@ -63,4 +63,6 @@ def _by_unit(values: Array, labels: NDArray[np.int64], group: Group) -> Array:
     places = np.searchsorted(group.units, labels)
     places = np.clip(places, 0, len(group.units) - 1)
     inside = group.units[places] == labels
-    return np.bincount(places[inside], values[inside], minlength=len(group.units))
+    total: Array = np.zeros(len(group.units))
+    np.add.at(total, places[inside], values[inside])
+    return total

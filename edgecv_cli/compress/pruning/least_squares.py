@@ -87,17 +87,20 @@ class Fitted:
     ridge: float | None
 
 
-def fitted(start: Array, fit: Moments, check: Moments, *, weights: bool) -> Fitted:
+def fitted(start: Array, bias: Array, fit: Moments, check: Moments, *, weights: bool) -> Fitted:
     """Return the weights of least squared error, drawn towards ``start``.
 
-    The ridge that serves ``check`` best is taken; no change of the weights is one of the choices.
+    The ridge that serves ``check`` best is taken; no change, and that of the bias alone, are among
+    the choices.
 
     Args:
         start: [groups, outputs, inputs], the weights as they were.
+        bias: [groups, outputs], as it was.
         fit, check: what is fitted on, and what chooses.
         weights: False fits the bias alone.
     """
-    best = _with_bias(start, fit, check, None)
+    plain = Fitted(start, bias, check.error(start, bias), None)
+    best = min(plain, _with_bias(start, fit, check, None), key=lambda one: one.error)
     for ridge in RIDGES if weights else ():
         gram, cross = fit.centred()
         power = np.trace(gram, axis1=1, axis2=2)[:, None, None] / gram.shape[-1]

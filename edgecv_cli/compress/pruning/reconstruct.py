@@ -144,21 +144,18 @@ class _Job:
         bias = self._cut.constants.value(layer.bias or "")
         assert weight is not None
         assert bias is not None
-        kept = self._kept(name)
+        kept = self._places.kept[name]
         fit, check = self._moments(name, kept)
         groups = fit.groups
         start = weight.reshape(groups, len(weight) // groups, -1).astype(np.float64)
-        found = fitted(start, fit, check, weights=self._recover == "reconstruct")
+        shifts = np.asarray(bias, np.float64).reshape(groups, -1)
+        found = fitted(start, shifts, fit, check, weights=self._recover == "reconstruct")
         new = found.weights.reshape(weight.shape).astype(np.float32)
         shift = found.bias.reshape(-1).astype(np.float32)
         self._fitted[name] = (new, shift)
         self._seen.replace_operand(name, 1, new)
         self._seen.replace_operand(name, 2, shift)
-        plain = check.error(start, np.asarray(bias, np.float64).reshape(groups, -1))
-        return Fit(name, plain, found.error, found.ridge)
-
-    def _kept(self, name: str) -> NDArray[np.int64]:
-        return self._places.kept[name]
+        return Fit(name, check.error(start, shifts), found.error, found.ridge)
 
     def _moments(self, name: str, kept: NDArray[np.int64]) -> tuple[Moments, Moments]:
         """Return the moments of the images that are fitted on, and of those held out."""

@@ -84,7 +84,7 @@ def test_least_squares_is_that_of_numpy():
     for part in range(4):
         rows = slice(100 * part, 100 * part + 100)
         moments.add(x[:, rows].astype(np.float32), y[:, :, rows].astype(np.float32))
-    found = fitted(np.zeros((1, 3, 5)), moments, moments, weights=True)
+    found = fitted(np.zeros((1, 3, 5)), np.zeros((1, 3)), moments, moments, weights=True)
     wide = np.concatenate([x[0], np.ones((400, 1))], axis=1)
     expected, *_ = np.linalg.lstsq(wide, y[0].T, rcond=None)
     assert found.ridge == 0.001
@@ -103,7 +103,7 @@ def test_weights_that_were_right_stay():
         x = rng.normal(0, 1, (2, 50, 4))
         y = np.einsum("goi,gni->gon", start, x) + 5
         moments.add(x.astype(np.float32), y.astype(np.float32))
-    found = fitted(start, fit, check, weights=True)
+    found = fitted(start, np.zeros((2, 3)), fit, check, weights=True)
     np.testing.assert_allclose(found.weights, start, atol=1e-4)
     np.testing.assert_allclose(found.bias, 5, atol=1e-3)
     assert found.error < 1e-6
@@ -115,7 +115,7 @@ def test_bias_alone_leaves_weights():
     moments = Moments()
     x = rng.normal(0, 1, (1, 50, 4))
     moments.add(x.astype(np.float32), (np.einsum("goi,gni->gon", start, x) * 2).astype(np.float32))
-    found = fitted(start, moments, moments, weights=False)
+    found = fitted(start, np.zeros((1, 3)), moments, moments, weights=False)
     assert np.array_equal(found.weights, start)
     assert found.ridge is None
 
