@@ -367,6 +367,21 @@ def test_a_sound_engine_is_verified(built):
     assert {row["output"] for row in report["outputs"]} == {"output0, boxes", "output0, scores"}
 
 
+def test_an_engine_of_the_float_graph_is_held_against_what_quantizing_costs(built):
+    folder = built("int8")
+    engine = folder.parent / "made.engine"
+    fake_engines.build(onnx.load(folder / "model_float.onnx"), engine)
+    engine.replace(folder / "model.engine")
+    strict = verify(folder, "--any-precision")[1]["outputs"]
+    (folder / "calibration.device.cache").write_text("built with it\n")
+    code, report = verify(folder, "--any-precision")
+    assert (code, failed(report)) == (0, {})
+    for row, before in zip(report["outputs"], strict, strict=True):
+        assert row["snr_db"] == before["snr_db"]
+        assert row["least_db"] <= row["snr_db"] - 9.9
+    assert verify(folder)[0] == 3  # a float graph, and no layer in int8
+
+
 @pytest.mark.parametrize(
     ("fault", "check", "said"),
     [

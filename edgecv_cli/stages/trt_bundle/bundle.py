@@ -32,7 +32,9 @@ MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 _KIND = "edgecv.trt-bundle/1"
 _CARRIED = ("verify.py", "cuda_runtime.py", "engine_layers.py")
 _RELEASES = {8: "8.6", 10: "10.3", 11: "11.4"}
-_LEAST_SHARE = {"int8": 0.8, "fp16": 0.5}  # the rest has no kernel of that type, or a slower one
+# The rest has no kernel of that type, or a slower one where TensorRT may choose.
+_LEAST_SHARE = {"int8": 0.8, "fp16": 0.5}
+_LEAST_SHARE_CALIBRATED = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def write_bundle(wanted: Wanted, folder: Path, scratch: Path, context: Context) 
         images=wanted.images,
         threads=wanted.threads,
         scratch=scratch,
+        plain=folder / FLOAT_MODEL if calibrated else None,
         context=context,
     )
     _write(folder / "README.md", _readme(wanted, script, golden))
@@ -184,6 +187,7 @@ def _manifest(
         names = layers_meant(model, precision)
         asked = {"expected": precision if names else None, "layers": names}
         asked["least_share"] = _LEAST_SHARE[precision]
+        asked["least_share_calibrated"] = _LEAST_SHARE_CALIBRATED
     return {
         "kind": _KIND,
         "edgecv": __version__,

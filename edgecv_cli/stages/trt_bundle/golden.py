@@ -2,7 +2,9 @@
 
 The expected outputs are ONNX Runtime's, with Q/DQ as it is written. How far off is measured where
 that can be: the same model is run once more with the rounding that an engine has too (float16, or
-this machine's integer kernels), and an engine may have ten times that noise.
+this machine's integer kernels), and an engine may have ten times that noise. An engine that is
+built of the float graph and a calibration cache rounds elsewhere than Q/DQ says: it may have ten
+times the noise of quantizing.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.float_forms import to_fp16
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import EdgeCVError
+from edgecv_cli.core.errors import EdgeCVError, EngineError
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.blocks import role_columns
 from edgecv_cli.detector.feeding import InputFeed
@@ -66,6 +68,7 @@ def write_golden(
     images: Sequence[Path],
     threads: int | None,
     scratch: Path,
+    plain: Path | None,
     context: Context,
 ) -> dict[str, Any]:
     """Write ``golden_inputs.npz`` and ``expected_outputs.npz``; returns what the manifest says.
@@ -77,6 +80,7 @@ def write_golden(
         images: pictures to feed; without any they are drawn.
         threads: of ONNX Runtime.
         scratch: where a rounded form of the model may stand for a while.
+        plain: the float graph of a quantized model, if there is one.
         context: seed and cancellation.
 
     Raises:
@@ -91,6 +95,7 @@ def write_golden(
     finally:
         runner.close()
     rounded = _rounded(artifact, feeds, threads, scratch, context)
+    whole = [] if plain is None else _once_more(Artifact.open(plain), feeds, threads, context)
     ceiling = _CEILINGS_DB["int8" if is_quantized(artifact.model) else "half"]
     _save(folder / "golden_inputs.npz", "input", [one.name for one in inputs], feeds)
     _save(folder / "expected_outputs.npz", "output", [one.name for one in outputs], expected)
@@ -102,7 +107,8 @@ def write_golden(
             {
                 **_named("output", place, one),
                 "parts": [
-                    _limit(part, one.name, expected, rounded, ceiling) for part in _parts(one, spec)
+                    _limit(part, one.name, (expected, rounded, whole), ceiling)
+                    for part in _parts(one, spec)
                 ],
             }
             for place, one in enumerate(outputs)
@@ -142,15 +148,23 @@ def _rounded(
             path = scratch / "half.onnx"
             path.write_bytes(serialize(to_fp16(Topology.of(normalise(artifact.model)))))
             chosen = Artifact.open(path)
-        runner = open_runner(chosen, threads=threads)
-        try:
-            return _run(runner, feeds, context)
-        finally:
-            runner.close()
-    except EdgeCVError as error:
-        if error.kind == "interrupted":
-            raise
+    except EdgeCVError:  # there is no such form of this model
         return []
+    return _once_more(chosen, feeds, threads, context)
+
+
+def _once_more(
+    artifact: Artifact, feeds: Sequence[Arrays], threads: int | None, context: Context
+) -> list[Arrays]:
+    """Run another form of the model; empty where ONNX Runtime does not take it."""
+    try:
+        runner = open_runner(artifact, threads=threads)
+    except EngineError:
+        return []
+    try:
+        return _run(runner, feeds, context)
+    finally:
+        runner.close()
 
 
 def _named(word: str, place: int, tensor: TensorSpec) -> dict[str, Any]:
@@ -193,20 +207,41 @@ def _columns(tensor: OutputTensor, spec: DetectorSpec) -> list[tuple[str, slice]
 def _limit(
     part: _Part,
     name: str,
-    expected: Sequence[Mapping[str, NDArray[Any]]],
-    rounded: Sequence[Mapping[str, NDArray[Any]]],
+    runs: tuple[Sequence[Arrays], Sequence[Arrays], Sequence[Arrays]],
     ceiling: float,
 ) -> dict[str, Any]:
-    """Return a part as the manifest has it, with the least signal-to-noise ratio in decibels."""
+    """Return a part as the manifest has it, with the least signal-to-noise ratios in decibels.
+
+    Args:
+        part: what is measured.
+        name: of the output.
+        runs: what the model, its rounded form and its float graph gave; empty: was not run.
+        ceiling: what is asked for at most, in decibels.
+    """
+    expected, rounded, whole = runs
     about: dict[str, Any] = {"name": part.name, "axis": part.axis, "columns": None}
     if part.axis is not None:
         about["columns"] = [part.columns.start, part.columns.stop]
     if part.why is not None:
         return {**about, "least_db": None, "why": part.why}
+    least, measured = _least(part, name, expected, rounded, ceiling)
+    calibrated, _ = _least(part, name, expected, whole, ceiling)
+    limits = {"least_db": least, "least_db_calibrated": calibrated}
+    return {**about, **limits, "rounding_db": measured}
+
+
+def _least(
+    part: _Part,
+    name: str,
+    expected: Sequence[Mapping[str, NDArray[Any]]],
+    other: Sequence[Mapping[str, NDArray[Any]]],
+    ceiling: float,
+) -> tuple[float, float | None]:
+    """Return how many decibels are asked for, and those of another form of the model."""
     apart = Apart()
-    for first, second in zip(expected, rounded, strict=False):
+    for first, second in zip(expected, other, strict=False):
         if first[name].shape == second[name].shape:
             apart.add(part.of(first[name]), part.of(second[name]))
     measured = apart.decibels
     least = ceiling if measured is None else min(ceiling, max(_FLOOR_DB, measured - _MARGIN_DB))
-    return {**about, "least_db": round(least, 1), "rounding_db": measured}
+    return round(least, 1), measured
