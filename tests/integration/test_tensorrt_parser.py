@@ -11,11 +11,14 @@ import pytest
 from target_plans import plan_for, seen
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
+from edgecv_cli.compress.quantization.float_forms import to_fp16
+from edgecv_cli.compress.quantization.half_around import to_fp16_around
 from edgecv_cli.compress.quantization.targets import resolve_target
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.tensorrt.engine_weights import weights_inside
 from edgecv_cli.graph.tensorrt.preflight import preflight
 from edgecv_cli.graph.tensorrt.repair import repaired
 from edgecv_cli.graph.tensorrt.target import target_of
@@ -90,6 +93,27 @@ def test_detectors_quantized_for_processors_are_built_after_repair(build, make):
     assert answer["layers"]["QUANTIZE"] == sum(
         node.op_type == "QuantizeLinear" for node in fixed.graph.node
     )
+
+
+def test_weights_stand_in_engines_in_the_type_of_the_graph(service, tmp_path):
+    topology = Topology.of(normalise(models.yolox(planted=True)))
+    shape = [d.dim_value for d in topology.model.graph.input[0].type.tensor_type.shape.dim]
+    noise = np.random.default_rng(1).random(shape, np.float32)
+    plan = plan_for(topology, seen(topology, [noise]), resolve_target("tensorrt"))
+    int8 = apply_normalised(topology, plan)
+    forms = {"float32": topology.model, "float16": to_fp16(topology), "int8": int8}
+    engines = {}
+    for name, model in {**forms, "both": to_fp16_around(int8)}.items():
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(serialize(model))
+        asked = {"model": str(path), "engine": str(tmp_path / name), "capabilities": ["8.9"]}
+        assert not service.call("build", asked)["refused"]
+        engines[name] = (tmp_path / name).read_bytes()
+    for held, model in forms.items():
+        assert weights_inside(model, engines[held]).layers.get(held, 0) > 0
+        for other in forms.keys() - {held}:
+            assert held not in weights_inside(model, engines[other]).layers
+    assert weights_inside(int8, engines["both"]).layers.get("int8", 0) > 0
 
 
 def test_an_engine_is_built_in_a_process_of_its_own(service, tmp_path):

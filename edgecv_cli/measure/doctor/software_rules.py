@@ -14,6 +14,7 @@ _DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "pycocotools.mask": "pycocotools",
 }
+_BUILDER = "tensorrt-rtx"
 _ESSENTIAL_IMAGES = ("jpg", "png")
 
 
@@ -107,9 +108,23 @@ def engines(seen: Snapshot) -> Iterator[Finding]:
     for engine in seen.engines:
         if engine.supported:
             yield from _supported(engine, seen)
+        elif engine.name == _BUILDER:
+            yield _builder(engine)
         elif engine.version is not None:
             found = f"{engine.version} is installed; this edgecv does not run models on it"
             yield Finding(level="info", name=engine.name, found=found)
+
+
+def _builder(engine: EngineState) -> Finding:
+    """Say whether engines for RTX cards can be built, which needs no GPU."""
+    if engine.version is None:
+        found = "not installed: no engines for RTX cards (pip install 'edgecv[tensorrt-rtx]')"
+        return Finding(level="info", name=_BUILDER, found=found)
+    return Finding(
+        level="ok",
+        name=_BUILDER,
+        found=f"{engine.version} builds engines for RTX cards (convert-trt), without a GPU",
+    )
 
 
 def _supported(engine: EngineState, seen: Snapshot) -> Iterator[Finding]:

@@ -327,3 +327,14 @@ def test_required_engines_that_are_missing_or_broken():
     )
     broken = replace(GOOD, engines=engines((ORT,), DEVICES, Runtime(problem="it crashed")))
     assert "does not work" in finding(broken, "required onnxruntime", ("onnxruntime",)).found
+
+
+@pytest.mark.parametrize(
+    ("installed", "level", "says"),
+    [((), "info", "pip install 'edgecv[tensorrt-rtx]'"),
+     ((Installed("tensorrt-rtx-cu12-bindings", "1.7.1"),), "ok", "1.7.1 builds engines")],
+)  # fmt: skip
+def test_the_builder_of_engines_for_rtx_cards_is_found_or_named(installed, level, says):
+    seen = replace(GOOD, engines=engines(installed, {"onnxruntime": ()}, Runtime()))
+    found = finding(seen, "tensorrt-rtx")
+    assert (found.level, says in found.found) == (level, True)
