@@ -24,6 +24,7 @@ from edgecv_cli.detector.feeding import InputFeed
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.headsplit import HeadSplit, split_at_heads
+from edgecv_cli.graph.integer_ready import ready_for_integers
 from edgecv_cli.graph.litert_bundle import Bundle, Port, Result, write_bundle
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.inference.calibration import CalibrationFeed
@@ -146,8 +147,9 @@ def make(config: ConvertTfliteConfig, source: Source, folder: Path, context: Con
 
     threads = config.threads or usable_cores()
     network, plain = folder / "network.onnx", folder / "float.tflite"
+    part = source.split.network
     with writing(folder):
-        network.write_bytes(serialize(source.split.network))
+        network.write_bytes(serialize(ready_for_integers(part) if config.kind == "int8" else part))
     steps = 1 if config.precision == "fp32" else 2
     with context.progress.task("convert", steps, "step") as task:
         tflite_convert.convert(network, plain, context)

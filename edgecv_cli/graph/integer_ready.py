@@ -1,0 +1,144 @@
+"""What a float network needs before LiteRT's quantizer makes integers of it; the same numbers.
+
+- **Faint channels.** Integer kernels store a bias in steps of (input's scale x weights' scale). A
+  channel without weights has no scale, and one with very small ones a step so fine that its bias
+  runs out of 32 bits: what comes out is 0, which a sigmoid turns into a score of one half.
+- **Shuffled halves.** ShuffleNet's exports (Ma et al. 2018) reshape to five axes and gather halves,
+  where the quantizer fails. What the nodes do to the channels together is a Slice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from edgecv_cli.graph.shapes import infer_shapes
+from edgecv_cli.graph.tail import Constants
+
+_LEAST = 1e-4  # of the bias: 2**31 steps last for inputs whose scale is above 4e-4
+_MOVING = frozenset({"Reshape", "Transpose", "Gather"})
+_MOST = 8
+Array = NDArray[Any]
+
+
+def ready_for_integers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of a normalised model, fit for full int8."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    _slice_halves(copy)
+    _raise_faint(copy)
+    return copy
+
+
+def _raise_faint(model: onnx.ModelProto) -> None:
+    """Make the largest weight of a faint channel a 10,000th of its bias."""
+    constants = Constants(model.graph)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or len(node.input) < 3 or node.input[1] not in stored:
+            continue
+        weight, bias = (constants.value(name) for name in node.input[1:3])
+        raised = None if weight is None or bias is None else _raised(weight, np.abs(bias))
+        if raised is not None:
+            stored[node.input[1]].CopyFrom(numpy_helper.from_array(raised, node.input[1]))
+
+
+def _raised(weight: Array, bias: Array) -> Array | None:
+    """Return weights [channels, ...] with faint channels raised, None where there are none."""
+    rows = weight.reshape(len(weight), -1).copy()
+    largest = np.abs(rows).argmax(axis=1)
+    channels = np.arange(len(rows))
+    values = rows[channels, largest]
+    least = (_LEAST * bias).astype(weight.dtype)
+    faint = np.abs(values) < least
+    if not faint.any():
+        return None
+    rows[channels, largest] = np.where(faint, np.where(values < 0, -least, least), values)
+    return rows.reshape(weight.shape)
+
+
+def _slice_halves(model: onnx.ModelProto) -> None:
+    """Replace what moves channels through five axes by a Slice over evenly spaced channels."""
+    graph, constants = model.graph, Constants(model.graph)
+    shapes = infer_shapes(model)
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in list(graph.node):
+        if node.op_type != "Gather":
+            continue
+        chain = _chain(node, makers)
+        source = shapes.get(chain[0].input[0])
+        picked = None if source is None else _picked(chain, constants, source)
+        if picked is None:
+            continue
+        name = f"{node.output[0]}_channels"
+        start, step = int(picked[0]), int(picked[1] - picked[0])
+        for part, value in (("s", start), ("e", start + step * len(picked)), ("a", 1), ("t", step)):
+            tensor = numpy_helper.from_array(np.asarray([value], np.int64), f"{name}_{part}")
+            graph.initializer.append(tensor)
+        operands = [chain[0].input[0], *(f"{name}_{part}" for part in "seat")]
+        node.CopyFrom(helper.make_node("Slice", operands, list(node.output), name))
+    _drop_unread(graph)
+
+
+def _chain(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes above that only move values, first to last."""
+    chain = [node]
+    while len(chain) < _MOST:
+        above = makers.get(chain[0].input[0])
+        if above is None or above.op_type not in _MOVING:
+            break
+        chain.insert(0, above)
+    return chain
+
+
+def _picked(
+    chain: list[onnx.NodeProto], constants: Constants, shape: tuple[int | None, ...]
+) -> Array | None:
+    """Return which channels come out, evenly spaced, of an input [1, C, H, W]; else None."""
+    if len(shape) != 4 or shape[0] != 1 or None in shape or len(chain) < 2:
+        return None
+    sizes = [int(size or 0) for size in shape]
+    value = np.arange(int(np.prod(sizes))).reshape(sizes)
+    for node in chain:
+        moved = _moved(node, value, constants)
+        if moved is None:
+            return None
+        value = moved
+    if value.ndim != 4 or list(value.shape[2:]) != sizes[2:] or value.shape[1] < 2:
+        return None
+    area = sizes[2] * sizes[3]
+    channels = value[0, :, 0, 0] // area
+    whole = np.arange(int(np.prod(sizes))).reshape(sizes)[:, channels]
+    steps = set(np.diff(channels).tolist())
+    same = value.shape == whole.shape and np.array_equal(value, whole)
+    return channels if same and len(steps) == 1 and steps.pop() > 0 else None
+
+
+def _moved(node: onnx.NodeProto, value: Array, constants: Constants) -> Array | None:
+    given = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type == "Transpose":
+        perm = given.get("perm")
+        return value.transpose(list(perm.ints) if perm else None)
+    operand = constants.value(node.input[1])
+    if operand is None:
+        return None
+    if node.op_type == "Gather":
+        axis = given["axis"].i if "axis" in given else 0
+        return np.asarray(np.take(value, operand, axis=axis))
+    target = [value.shape[i] if size == 0 else int(size) for i, size in enumerate(operand)]
+    return value.reshape(target)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    outputs = {value.name for value in graph.output}
+    while True:
+        read = outputs | {name for node in graph.node for name in node.input}
+        gone = [node for node in graph.node if not read.intersection(node.output)]
+        if not gone:
+            return
+        for node in gone:
+            graph.node.remove(node)
