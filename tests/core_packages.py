@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import platform
 import struct
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -175,8 +175,7 @@ class MLModel:
 
     def __init__(self, path, compute_units):
         self.units = compute_units
-        with open(f"{path}/stands-for.onnx", "rb") as file:
-            self.network = onnx.load(file)
+        self.network = onnx.load(Path(path) / "stands-for.onnx")
         self.evaluator = ReferenceEvaluator(self.network)
 
     def predict(self, fed):
@@ -227,4 +226,11 @@ def stand_in(monkeypatch, *, bgr=False):
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(Image, "bgr", bgr)
     installed(monkeypatch)
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    system(monkeypatch, "Darwin")
+
+
+def system(monkeypatch, name):
+    """Have edgecv's engine take this for another system; other libraries ask as well."""
+    asked = types.SimpleNamespace(system=lambda: name)
+    monkeypatch.setattr("edgecv_cli.runtime.coreml.platform", asked)
+    monkeypatch.setattr("edgecv_cli.config.convert_coreml.platform", asked)

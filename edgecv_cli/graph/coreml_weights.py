@@ -12,6 +12,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ _SENTINEL = 0xDEADBEEF
 _ENTRY = struct.Struct("<IIQQ")
 _VERSION = 2
 _WEIGHTED = {"conv": "weight", "conv_transpose": "weight", "linear": "weight", "matmul": "y"}
-_FLOATS = ("float16", "float32")
-_STORED_IN = {"constexpr_affine_dequantize": "quantized_data", "constexpr_lut_to_dense": "indices"}
+_AFFINE = "constexpr_affine_dequantize"
+_PACKED = "packed"
 _BLOCKWISE = "constexpr_blockwise_shift_scale"
 Array = NDArray[Any]
 
@@ -85,10 +86,9 @@ class Weights:
             value = one.constants["val"]
             return value.dtype, math.prod(value.shape)
         if one.kind == "constexpr_lut_to_dense":
-            bits = (math.prod(self._part(one, "lut").shape) - 1).bit_length()
-            shape = self._array(self._part(one, "shape"))
-            return f"{bits} bit", int(np.prod(shape))
-        value = self._part(one, _STORED_IN.get(one.kind, "data"))
+            bits, shape = self._palette(one)
+            return f"{bits} bit", math.prod(shape)
+        value = self._part(one, "quantized_data" if one.kind == _AFFINE else "data")
         return value.dtype, math.prod(value.shape)
 
     def _part(self, one: MilOperation, key: str) -> Stored:
@@ -104,7 +104,7 @@ class Weights:
         one = self._operations[name]
         if one.kind == "const":
             return self._array(one.constants["val"]).astype(np.float32)
-        if one.kind == "constexpr_affine_dequantize":
+        if one.kind == _AFFINE:
             return self._affine(one)
         if one.kind == "constexpr_lut_to_dense":
             return self._looked_up(one)
@@ -131,16 +131,22 @@ class Weights:
 
     def _looked_up(self, one: MilOperation) -> Array:
         table = self._array(self._part(one, "lut")).astype(np.float32).ravel()
-        shape = tuple(int(size) for size in self._array(self._part(one, "shape")).ravel())
-        bits, count = (table.size - 1).bit_length(), math.prod(shape)
-        packed = self._array(self._part(one, "indices")).view(np.uint8).ravel()
-        if packed.size * 8 < count * bits:
-            raise self._refused(f"operation '{one.name}' has too few indices")
+        bits, shape = self._palette(one)
+        count = math.prod(shape)
+        packed = self._array(replace(self._part(one, "indices"), dtype=_PACKED)).ravel()
+        if table.size != 1 << bits or packed.size * 8 < count * bits:
+            raise self._refused(f"operation '{one.name}' has no palette for the whole of it")
         unpacked = np.unpackbits(packed, count=count * bits, bitorder="little")
-        places = unpacked.reshape(count, bits) @ (1 << np.arange(bits))
-        if places.size and int(places.max()) >= table.size:
-            raise self._refused(f"operation '{one.name}' looks up what is not in its table")
-        return table[places].reshape(shape)
+        return table[unpacked.reshape(count, bits) @ (1 << np.arange(bits))].reshape(shape)
+
+    def _palette(self, one: MilOperation) -> tuple[int, tuple[int, ...]]:
+        """Return the bits of an index, and the shape; before iOS 18 indices are mere bytes."""
+        if "shape" in one.constants or "shape" in one.inputs:
+            shape = self._array(self._part(one, "shape")).ravel()
+            bits = (math.prod(self._part(one, "lut").shape) - 1).bit_length()
+            return bits, tuple(int(size) for size in shape)
+        indices = self._part(one, "indices")
+        return _bits(indices.dtype), indices.shape
 
     def _array(self, value: Stored) -> Array:
         try:
@@ -177,23 +183,30 @@ class _Blob:
         if len(entry) < _ENTRY.size:
             raise ValueError("the file of weights is cut short")
         sentinel, _, size, place = _ENTRY.unpack(entry)
-        if sentinel != _SENTINEL or size != _bytes(value) or place + size > self._data.size:
+        packed = value.dtype == _PACKED
+        fits = packed or size == _bytes(value)
+        if sentinel != _SENTINEL or not fits or place + size > self._data.size:
             raise ValueError(
                 f"the file of weights holds no {value.dtype} {list(value.shape)} there"
             )
         raw = self._data[place : place + size]
-        return raw.view(np.dtype(value.dtype)).reshape(value.shape)
+        return raw if packed else raw.view(np.dtype(value.dtype)).reshape(value.shape)
+
+
+def _bits(dtype: str) -> int:
+    digits = dtype.lstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(digits) if digits else 8
 
 
 def _bytes(value: Stored) -> int:
     """Return the bytes of a constant; narrow integers are packed."""
-    digits = value.dtype.lstrip("abcdefghijklmnopqrstuvwxyz")
-    bits = int(digits) if digits else 8
-    return (math.prod(value.shape) * bits + 7) // 8
+    return (math.prod(value.shape) * _bits(value.dtype) + 7) // 8
 
 
 def _immediate(value: Stored) -> Array:
     tensor = value.values
+    if value.dtype == _PACKED:
+        return np.frombuffer(tensor.bytes.values, np.uint8)
     for field, kind in (("floats", np.float32), ("ints", np.int64), ("longInts", np.int64)):
         if tensor.HasField(field):
             return _shaped(np.asarray(getattr(tensor, field).values, kind), value.shape)

@@ -67,7 +67,9 @@ def require_converter(*, palettes: bool) -> None:
     Raises:
         MissingDependencyError: one of them is not installed.
     """
-    needed = {TOOLS: TOOLS, CONVERTER: CONVERTER} | ({"sklearn": "scikit-learn"} if palettes else {})
+    needed = {TOOLS: TOOLS, CONVERTER: CONVERTER}
+    if palettes:
+        needed["sklearn"] = "scikit-learn"
     missing = [package for module, package in needed.items() if not _found(module)]
     if missing:
         words = " and ".join(missing)

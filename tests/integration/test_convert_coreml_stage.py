@@ -113,6 +113,7 @@ def test_what_is_refused_can_be_kept_elsewhere(model, monkeypatch):
 
 def test_running_it_can_be_required_and_is_impossible_off_macos(model, monkeypatch):
     core_packages.Converter(monkeypatch)
+    core_packages.system(monkeypatch, "Linux")
     with pytest.raises(GateNotMetError, match="Core ML runs on macOS alone") as caught:
         convert(model, require="ran")
     assert caught.value.exit_code == 3
