@@ -1,0 +1,98 @@
+"""What ``edgecv reshape`` takes: flags, YAML keys and defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from edgecv_cli.config.base import (
+    ArtifactPath,
+    CommonConfig,
+    DatasetPath,
+    Flag,
+    ImagesPath,
+    OutputPath,
+)
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
+from edgecv_cli.core.errors import UsageError
+
+DEFAULT_DROP = MaxDrop(10.0, "%")
+DEFAULT_AGREEMENT = 0.60
+
+
+class ReshapeConfig(CommonConfig):
+    """Options of reshape."""
+
+    model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
+        description="Detector to give another input size (.onnx)."
+    )
+    output: Annotated[OutputPath, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
+        description="Where the detector of the new size is saved."
+    )
+    input_size: Annotated[ImageSize, Flag(metavar="HxW")] = Field(
+        description="The new input size, height by width: multiples of the largest stride."
+    )
+    data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Labelled images (COCO, YOLO txt or Pascal VOC) for the accuracy gate."
+    )
+    images: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
+        None, description="Images without labels to compare detections on."
+    )
+    limit: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, description="Images to use. Default: all."
+    )
+    force: bool = Field(False, description="Overwrite an existing output.")
+
+    max_drop: Annotated[DropGate | None, Flag(metavar="10%|2pt", panel="Gates")] = Field(
+        None, description="Largest loss of mAP on --data. Default with --data: 10%."
+    )
+    min_agreement: Annotated[float | None, Flag(metavar="F", panel="Gates")] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Agreement with the original on the images. Default with --images alone: 0.6.",
+    )
+    min_speedup: Annotated[float | None, Flag(metavar="R", panel="Gates")] = Field(
+        None, gt=0, le=1000, description="Least speed against the original. Default: not asked."
+    )
+    speed_seconds: Annotated[float, Flag(metavar="S", panel="Gates")] = Field(
+        6.0, ge=0, le=3600, description="Time spent on measuring the speed; 0 measures none."
+    )
+
+    @model_validator(mode="after")
+    def _drop_needs_labels(self) -> Self:
+        if self.max_drop is not None and self.data is None:
+            raise UsageError(
+                "--max-drop needs labelled images to measure the drop on",
+                remedy="add --data DIR (labelled images), or use --images and --min-agreement",
+            )
+        if self.min_agreement is not None and self.data is None and self.images is None:
+            raise UsageError(
+                "--min-agreement needs images to compare detections on",
+                remedy="add --images DIR, or --data DIR with labelled images",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _speed_needs_time(self) -> Self:
+        if self.min_speedup is not None and not self.speed_seconds:
+            raise UsageError(
+                "--min-speedup needs time to measure the speed in",
+                remedy="leave --speed-seconds out, or give more than 0",
+            )
+        return self
+
+    @property
+    def drop_gate(self) -> MaxDrop | None:
+        """The accuracy gate in force: None without labelled data, else what was asked or 10 %."""
+        if self.data is None:
+            return None
+        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+
+    @property
+    def agreement_gate(self) -> float | None:
+        """The agreement gate in force."""
+        if self.min_agreement is None and self.data is None and self.images is not None:
+            return DEFAULT_AGREEMENT
+        return self.min_agreement
