@@ -212,7 +212,8 @@ def test_an_int8_form_that_meets_no_gate_is_not_built(stock, tmp_path, builder, 
         "precision": "int8",
         "gates": {"min_agreement": "0"},
     }
-    result = QuantizeResult(**kept, baseline=Side(size_bytes=1), how=how, schema="edgecv.quantize/1")
+    kept |= {"baseline": Side(size_bytes=1), "how": how, "schema": "edgecv.quantize/1"}
+    result = QuantizeResult(**kept)
 
     def refuse(*_, **__):
         raise GateNotMetError("none of 1 candidates", remedy="more images", result=result)
