@@ -5,6 +5,8 @@
   runs out of 32 bits: what comes out is 0, which a sigmoid turns into a score of one half.
 - **Shuffled halves.** ShuffleNet's exports (Ma et al. 2018) reshape to five axes and gather halves,
   where the quantizer fails. What the nodes do to the channels together is a Slice.
+- **Padded pools.** The converter pads them with a stored value, which the quantizer takes for a
+  tensor of weights. Where zeros do as well, they are padded by a node of their own.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ def ready_for_integers(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _slice_halves(copy)
+    _pad_apart(copy)
     _raise_faint(copy)
     return copy
 
@@ -131,6 +134,43 @@ def _moved(node: onnx.NodeProto, value: Array, constants: Constants) -> Array | 
         return np.asarray(np.take(value, operand, axis=axis))
     target = [value.shape[i] if size == 0 else int(size) for i, size in enumerate(operand)]
     return value.reshape(target)
+
+
+def _pad_apart(model: onnx.ModelProto) -> None:
+    """Give pools that may be padded with zeros a Pad before them."""
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    nodes = []
+    for node in graph.node:
+        given = {attribute.name: attribute for attribute in node.attribute}
+        pads = list(given["pads"].ints) if "pads" in given else []
+        if any(pads) and len(pads) == 4 and _takes_zeros(node, given, makers):
+            name = f"{node.output[0]}_pads"
+            whole = np.asarray([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
+            graph.initializer.append(numpy_helper.from_array(whole, name))
+            padded = f"{node.output[0]}_padded"
+            nodes.append(helper.make_node("Pad", [node.input[0], name], [padded], padded))
+            node.input[0] = padded
+            node.attribute.remove(given["pads"])
+        nodes.append(node)
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _takes_zeros(
+    node: onnx.NodeProto,
+    given: dict[str, onnx.AttributeProto],
+    makers: dict[str, onnx.NodeProto],
+) -> bool:
+    """Whether a pool's padding is the same as zeros around what it reads."""
+    if "ceil_mode" in given and given["ceil_mode"].i:
+        return False
+    if node.op_type == "AveragePool":
+        return "count_include_pad" in given and given["count_include_pad"].i == 1
+    maker = makers.get(node.input[0])
+    # the largest of values that are not negative, of which every window holds at least one
+    return node.op_type == "MaxPool" and maker is not None and maker.op_type == "Relu"
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

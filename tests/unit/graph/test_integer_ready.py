@@ -76,3 +76,31 @@ def test_a_channel_without_weights_keeps_its_bias_in_integers():
     np.testing.assert_allclose(largest[1:3], [8e-4, 4e-4], rtol=1e-5)
     np.testing.assert_array_equal(raised[[0, 3]], weights[[0, 3]])
     np.testing.assert_array_equal(numpy_helper.to_array(before.graph.initializer[0]), weights)
+
+
+def pooled(kind, before="Relu", **settings):
+    pads = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], **settings}
+    return model(
+        [
+            helper.make_node(before, ["x"], ["r"]),
+            helper.make_node(kind, ["r"], ["y"], **pads),
+        ],
+        {},
+        ["y"],
+    )
+
+
+def test_pools_are_padded_apart_where_zeros_do_as_well():
+    for before in (pooled("MaxPool"), pooled("AveragePool", count_include_pad=1)):
+        after = ready_for_integers(before)
+        assert [node.op_type for node in after.graph.node][1] == "Pad"
+        np.testing.assert_allclose(run(after)[0], run(before)[0], rtol=1e-6)
+
+
+def test_pools_that_zeros_would_change_are_left_alone():
+    for before in (
+        pooled("MaxPool", before="Neg"),
+        pooled("AveragePool"),
+        pooled("MaxPool", ceil_mode=1),
+    ):
+        assert len(ready_for_integers(before).graph.node) == 2
