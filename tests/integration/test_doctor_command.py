@@ -68,7 +68,8 @@ def test_what_is_required_and_absent_exits_1_with_the_whole_result():
     assert (engine["name"], engine["available"]) == ("onnxruntime", True)
     assert "CPUExecutionProvider" in engine["providers"]
     assert set(result["error"]) == {"kind", "problem", "remedy"}
-    assert done.stderr.startswith("error: edgecv can't work here: required coreml: this edgecv")
+    assert done.stderr.startswith("error: edgecv can't work here: required coreml: it is not")
+    assert result["error"]["remedy"] == "pip install coremltools"
 
 
 def test_an_unknown_engine_is_wrong_usage(capfd):

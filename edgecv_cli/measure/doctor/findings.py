@@ -9,6 +9,7 @@ from pydantic import Field
 
 from edgecv_cli.core.result import Part
 from edgecv_cli.measure.doctor.snapshot import EngineState, Snapshot
+from edgecv_cli.measure.hardware import ENGINE_DISTRIBUTIONS
 
 Level = Literal["ok", "info", "warning", "error"]
 
@@ -35,9 +36,10 @@ def required(names: Sequence[str], engines: Sequence[EngineState]) -> Iterator[F
     for asked in names:
         name, _, device = asked.partition(":")
         state = next(one for one in engines if one.name == name)
-        if state.available and (not device or device in state.devices):
+        works = state.available and bool(state.devices)  # Core ML: installed, and not on macOS
+        if works and (not device or device in state.devices):
             yield Finding(level="ok", name=f"required {asked}", found="it is there")
-        elif state.available:
+        elif works:
             yield Finding(
                 level="error",
                 name=f"required {asked}",
@@ -52,7 +54,7 @@ def _absent(asked: str, state: EngineState) -> Finding:
     if not state.supported:
         found, remedy = "this edgecv does not run models on it", "require onnxruntime"
     elif state.version is None:
-        found, remedy = "it is not installed", f"pip install {state.name}"
+        found, remedy = "it is not installed", f"pip install {ENGINE_DISTRIBUTIONS[state.name][0]}"
     else:
         found = f"version {state.version} is installed and does not work"
         remedy = f"pip install --force-reinstall {state.distribution}"
