@@ -260,6 +260,8 @@ class _Walk:
             old = self._old.get(name)
             if old is None or None in old or len(old) != len(new):
                 raise self._refused(node, f"the shape of '{name}' is not known")
+            if min(new, default=1) < 1:
+                raise self._refused(node, "nothing would be left of the map")
             found.append(_inherited([size or 1 for size in old], new, fed))
         return tuple(found)
 
