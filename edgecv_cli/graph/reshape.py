@@ -41,6 +41,7 @@ from edgecv_cli.graph.reshape_grids import (
     parts_of_picture,
     steps_of,
 )
+from edgecv_cli.graph.reshape_nodes import attribute, every, inherited, types, unlike
 from edgecv_cli.graph.shapes import image_input, infer_shapes, value_shape
 
 _REMEDY = "export the model at the size you want; edgecv does not guess what stands there"
@@ -74,7 +75,7 @@ class _Walk:
         self._model, self._size = model, size
         self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self._old = infer_shapes(model)
-        self._types = _types(model)
+        self._types = types(model)
         self._axes: dict[str, Axes] = {}
         self._opset = [one for one in model.opset_import if one.domain in ("", "ai.onnx")]
         self._baked: list[tuple[onnx.NodeProto, int, Axes]] = []
@@ -145,12 +146,12 @@ class _Walk:
 
     def _transpose(self, node: onnx.NodeProto) -> tuple[Axes, ...]:
         axes = self._known(node.input[0])
-        order = _attribute(node, "perm", list(range(len(axes)))[::-1])
+        order = attribute(node, "perm", list(range(len(axes)))[::-1])
         return (tuple(axes[place] for place in order),)
 
     def _concat(self, node: onnx.NodeProto) -> tuple[Axes, ...]:
         fed = [self._known(name) for name in node.input]
-        along = int(_attribute(node, "axis", 0)) % len(fed[0])
+        along = int(attribute(node, "axis", 0)) % len(fed[0])
         like = max(fed, key=lambda axes: sum(map(changes, axes)))
         for place, name in enumerate(node.input):
             if name in self._stored:
@@ -160,7 +161,7 @@ class _Walk:
                 )
                 self._bake(node, place, fed[place])
         for axes in fed:
-            unlike = [n for n, axis in enumerate(axes) if n != along and _unlike(axis, like[n])]
+            unlike = [n for n, axis in enumerate(axes) if n != along and unlike(axis, like[n])]
             if unlike:
                 raise self._refused(node, f"it joins {new_shape(axes)} and {new_shape(like)}")
         rest = [
@@ -171,7 +172,7 @@ class _Walk:
 
     def _split(self, node: onnx.NodeProto) -> tuple[Axes, ...]:
         axes = self._known(node.input[0])
-        along = int(_attribute(node, "axis", 0)) % len(axes)
+        along = int(attribute(node, "axis", 0)) % len(axes)
         sizes = [(self._old[name] or ())[along] or 0 for name in node.output]
         ends = [int(end) for end in np.cumsum(sizes)]
         parts = [
@@ -208,7 +209,7 @@ class _Walk:
                 axes[axis] = plain(kept, kept)
             elif step > 0 and end >= old and (step > 1 or start == 0):
                 ends[place] = _END
-                axes[axis] = _every(axes[axis], start, step)
+                axes[axis] = every(axes[axis], start, step)
             elif step == 1 and start >= 0:
                 stop = min(end, old) if end >= 0 else old + end
                 part = self._cut(node, axes[axis], start, stop)
@@ -238,11 +239,11 @@ class _Walk:
     def _averagepool(self, node: onnx.NodeProto) -> tuple[Axes, ...]:
         """A window as large as the map is a pool over all of it, and stays one."""
         axes = self._known(node.input[0])
-        padded = any(_attribute(node, "pads", [0]))
-        for attribute in node.attribute:
-            whole = tuple(attribute.ints) == old_shape(axes[2:]) and not padded
-            if attribute.name == "kernel_shape" and whole:
-                attribute.ints[:] = new_shape(axes[2:])
+        padded = any(attribute(node, "pads", [0]))
+        for entry in node.attribute:
+            whole = tuple(entry.ints) == old_shape(axes[2:]) and not padded
+            if entry.name == "kernel_shape" and whole:
+                entry.ints[:] = new_shape(axes[2:])
         return self._other(node)
 
     _maxpool = _averagepool
@@ -262,7 +263,7 @@ class _Walk:
                 raise self._refused(node, f"the shape of '{name}' is not known")
             if min(new, default=1) < 1:
                 raise self._refused(node, "nothing would be left of the map")
-            found.append(_inherited([size or 1 for size in old], new, fed))
+            found.append(inherited([size or 1 for size in old], new, fed))
         return tuple(found)
 
     def _aligned(self, place: int, fed: list[Axes]) -> Axes:
@@ -380,45 +381,3 @@ class _Refusing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UnfollowedError):
             raise self._refused(str(error)) from error
-
-
-def _inherited(old: list[int], new: tuple[int, ...], fed: list[Axes]) -> Axes:
-    """Return an output's axes, made of what the same axis of an input is made of."""
-    found = []
-    for n in range(len(old), 0, -1):
-        size = old[-n], new[-n]
-        like = [
-            axes[-n]
-            for axes in fed
-            if len(axes) >= n and old_shape((axes[-n],)) + new_shape((axes[-n],)) == size
-        ]
-        changed = [axis for axis in like if changes(axis)]
-        found.append((changed or like or [plain(*size)])[0])
-    return tuple(found)
-
-
-def _unlike(a: Axis, b: Axis) -> bool:
-    return new_shape((a,)) != new_shape((b,))
-
-
-def _every(axis: Axis, start: int, step: int) -> Axis:
-    """Return the axis of every ``step``-th element from ``start`` on, to the end."""
-    if start == 0 and step == 1:
-        return axis
-    old, new = (len(range(start, size, step)) for size in (old_size(axis), new_shape((axis,))[0]))
-    return plain(old, new)
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
-    return default
-
-
-def _types(model: onnx.ModelProto) -> dict[str, int]:
-    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
-    found = {tensor.name: tensor.data_type for tensor in inferred.initializer}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        found[value.name] = value.type.tensor_type.elem_type
-    return found
