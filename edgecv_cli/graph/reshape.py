@@ -161,8 +161,8 @@ class _Walk:
                 )
                 self._bake(node, place, fed[place])
         for axes in fed:
-            unlike = [n for n, axis in enumerate(axes) if n != along and unlike(axis, like[n])]
-            if unlike:
+            apart = [n for n, axis in enumerate(axes) if n != along and unlike(axis, like[n])]
+            if apart:
                 raise self._refused(node, f"it joins {new_shape(axes)} and {new_shape(like)}")
         rest = [
             axis if n != along else joined([axes[along] for axes in fed])
@@ -296,7 +296,7 @@ class _Walk:
                     self._store(node, place, continued(values, axes))
 
     def _inferred(self, node: onnx.NodeProto, fed: list[Axes]) -> list[tuple[int, ...]]:
-        types = {
+        fed_types = {
             name: onnx.helper.make_tensor_type_proto(self._types.get(name, 1), new_shape(axes))
             for name, axes in zip(node.input, fed, strict=True)
             if name
@@ -309,7 +309,7 @@ class _Walk:
         try:
             schema = onnx.defs.get_schema(node.op_type, self._opset[0].version, node.domain)
             made = shape_inference.infer_node_outputs(
-                schema, node, types, data, opset_imports=list(self._opset)
+                schema, node, fed_types, data, opset_imports=list(self._opset)
             )
         except (shape_inference.InferenceError, onnx.defs.SchemaError) as error:
             reason = str(error).strip().splitlines()[-1]

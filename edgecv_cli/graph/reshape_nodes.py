@@ -40,9 +40,9 @@ def every(axis: Axis, start: int, step: int) -> Axis:
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     """Return a node's attribute, or what it is where the node does not say."""
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
+    for entry in node.attribute:
+        if entry.name == name:
+            return onnx.helper.get_attribute_value(entry)
     return default
 
 
