@@ -19,6 +19,7 @@ from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer, Repor
 from edgecv_cli.core.errors import UsageError
 
 Verified = Literal["ran", "built", "structure"]
+Quantizer = Literal["edgecv", "nncf"]
 
 DEFAULT_DROP = MaxDrop(1.0, "%")
 
@@ -68,6 +69,11 @@ class ConvertOpenVinoConfig(CommonConfig):
     )
     prefer: Annotated[Prefer, Flag(panel="To int8")] = Field(
         "balanced", description="Which candidate wins; accuracy accepts one that is slower."
+    )
+    quantizer: Annotated[Literal["auto", "edgecv", "nncf"], Flag(panel="To int8")] = Field(
+        "auto",
+        description="What makes int8 of a float model. auto: edgecv, and NNCF where that is "
+        "installed; what measures better is kept.",
     )
 
     engine: Annotated[
@@ -135,6 +141,11 @@ class ConvertOpenVinoConfig(CommonConfig):
         if self.calibration is not None and self.precision != "int8":
             raise UsageError(
                 "--calibration is for --precision int8", remedy="add --precision int8, or leave it"
+            )
+        if self.quantizer != "auto" and self.calibration is None:
+            raise UsageError(
+                f"--quantizer {self.quantizer} quantizes a float model, on images",
+                remedy="add --precision int8 --calibration DIR, or leave --quantizer out",
             )
         if self.min_speedup is not None and not self.speed_seconds:
             raise UsageError(

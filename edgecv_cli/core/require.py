@@ -8,9 +8,9 @@ from types import ModuleType
 
 from edgecv_cli.core.errors import MissingDependencyError
 
-_QUIET = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}}
-"""Variables that a library has to find when it is loaded: by then it would have an identifier of
-this machine written down. What the user has set stays."""
+_QUIET = {"onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"}, "nncf": {"NNCF_CI": "1"}}
+"""Variables that a library has to find when it is loaded, to send nothing: by then it would have
+an identifier of this machine written down. What the user has set stays."""
 
 
 def require(module: str, *, pip: str, why: str) -> ModuleType:

@@ -17,6 +17,7 @@ from edgecv_cli.report.blocks import Block
 from edgecv_cli.stages.compose.convert import conversion_document
 from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
 from edgecv_cli.stages.compose.publishing import reporting
+from edgecv_cli.stages.convert_openvino_int8 import best_int8
 from edgecv_cli.stages.convert_openvino_job import Judged, Source, judged
 from edgecv_cli.stages.converting.gates import advice
 from edgecv_cli.stages.converting.result import ConvertOpenVinoResult, SavedFile
@@ -40,8 +41,11 @@ def convert_openvino(config: ConvertOpenVinoConfig, context: Context) -> Convert
         # Asked for before the work: a name that is taken must not be found out after it.
         places = [output.main, *(output.part(name) for name in _beside(config.output))]
         _check_rejected(config)
-        source = Source.read(config, folder, context)
-        made = judged(config, source, folder, context)
+        source = Source.read(config, context)
+        if config.calibration is None:
+            made = judged(config, source, folder, context)
+        else:
+            made = best_int8(config, source, folder, context)
         pictures = _pictures(source, made) if draft.wanted else []
         if made.refused:
             result = _rejected(config, made)

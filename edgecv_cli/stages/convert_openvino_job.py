@@ -20,7 +20,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import engine_versions
 from edgecv_cli.media.dataset import Dataset, open_dataset
-from edgecv_cli.media.images import ImageFolder, open_images
+from edgecv_cli.media.images import open_images
 from edgecv_cli.runtime.openvino_convert import write_ir
 from edgecv_cli.stages.convert_openvino_report import build_result
 from edgecv_cli.stages.converting.gates import Gates, outcomes

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from scenes import write_dataset
 
 import edgecv_cli.stages.convert_openvino_job as job_module
+import edgecv_cli.stages.converting.int8_form as int8_module
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import read_sidecar
 from edgecv_cli.config.compare import CompareConfig
@@ -208,7 +209,7 @@ def test_a_float_model_is_quantized_on_the_way(model, out, data, made, monkeypat
         shutil.copyfile(path, config.output)
         return reported
 
-    monkeypatch.setattr(job_module, "quantize", quick)
+    monkeypatch.setattr(int8_module, "quantize", quick)
 
     result = run(model, out, precision="int8", calibration=data / "images", min_agreement=0.5)
 
@@ -225,7 +226,7 @@ def test_what_quantize_refuses_is_a_refused_conversion(model, out, data, made, m
     def refuse(*_):
         raise GateNotMetError("slower", remedy="leave it", result=made[1])
 
-    monkeypatch.setattr(job_module, "quantize", refuse)
+    monkeypatch.setattr(int8_module, "quantize", refuse)
 
     with pytest.raises(GateNotMetError) as refused:
         run(model, out, precision="int8", calibration=data / "images")

@@ -83,6 +83,19 @@ class ConversionResult(Result):
         return {**super().to_json(), "saved": self.saved}
 
 
+class TriedInt8(Part):
+    """One int8 form that was made of the float model, as it was measured."""
+
+    quantizer: Literal["edgecv", "nncf"]
+    map: float | None = None
+    agreement: float | None = None
+    speedup: float | None = Field(
+        default=None, description="time(original, ONNX Runtime) / time(this, its engine)."
+    )
+    size_bytes: int | None = None
+    refused: str | None = Field(default=None, description="Why it can't be kept.")
+
+
 class ConvertOpenVinoResult(ConversionResult):
     """An OpenVINO IR and what was measured of it."""
 
@@ -92,4 +105,10 @@ class ConvertOpenVinoResult(ConversionResult):
     hint: str | None = Field(
         default=None,
         description="INFERENCE_PRECISION_HINT that it was verified with, where that is not f32.",
+    )
+    quantizer: Literal["edgecv", "nncf"] | None = Field(
+        default=None, description="What made the int8 form, where it was made here."
+    )
+    tried: tuple[TriedInt8, ...] = Field(
+        default=(), description="The int8 forms that were made, where there were several."
     )
