@@ -211,7 +211,10 @@ def test_a_float_model_is_quantized_on_the_way(model, out, data, made, monkeypat
 
     monkeypatch.setattr(int8_module, "quantize", quick)
 
-    result = run(model, out, precision="int8", calibration=data / "images", min_agreement=0.5)
+    result = run(
+        model, out, precision="int8", quantizer="edgecv", calibration=data / "images",
+        min_agreement=0.5,
+    )  # fmt: skip
 
     assert (asked[0].target, asked[0].calibration) == ("openvino", data / "images")
     assert Artifact.open(out).facts().precision == "int8"
@@ -229,7 +232,7 @@ def test_what_quantize_refuses_is_a_refused_conversion(model, out, data, made, m
     monkeypatch.setattr(int8_module, "quantize", refuse)
 
     with pytest.raises(GateNotMetError) as refused:
-        run(model, out, precision="int8", calibration=data / "images")
+        run(model, out, precision="int8", quantizer="edgecv", calibration=data / "images")
 
     printed = refused.value.result.to_json()
     assert printed["schema"] == "edgecv.convert-openvino/1"

@@ -26,6 +26,7 @@ def config(**options):
         ({"min_agreement": 0.9}, "needs images"),
         ({"calibration": "imgs"}, "--precision int8"),
         ({"min_speedup": 2.0, "speed_seconds": 0.0}, "--speed-seconds 0"),
+        ({"quantizer": "nncf"}, "--quantizer nncf"),
     ],
 )
 def test_a_contradiction_is_said_before_the_work(options, said):
