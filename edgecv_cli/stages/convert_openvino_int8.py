@@ -154,7 +154,8 @@ def _by_nncf(
     assert config.calibration is not None
     plain = folder / "float.xml"
     shapes = shapes_of(config, source)
-    write_ir(source.given.path, plain, half=False, fold=True, shapes=shapes, entries={})
+    # Unfolded, as it is read from the ONNX file: folding changes which layers NNCF quantizes.
+    write_ir(source.given.path, plain, half=False, fold=False, shapes=shapes, entries={})
     images = open_images(config.calibration, config.calibration_images).paths
     made = quantize_with_nncf(plain, folder / "nncf.xml", source.spec, images, context)
     skipped = tuple(f"warning: skipped {text}" for text in made.skipped)
