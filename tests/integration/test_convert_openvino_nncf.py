@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from types import SimpleNamespace
 
 import models
 import onnx
 import pytest
+from results import quantized
 from scenes import write_dataset
 
 import edgecv_cli.stages.convert_openvino_int8 as int8_module
+import edgecv_cli.stages.converting.verify as verify_module
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
     ChildFailureError,
     DataError,
+    EngineError,
     GateNotMetError,
     MissingDependencyError,
 )
@@ -181,6 +185,39 @@ class TestStage:
             ("nncf", None),
         ]
         assert any("NNCF's int8 is the one that met the gates" in note for note in result.notes)
+
+    @pytest.mark.parametrize(("ratio", "kept"), [(1.5, "nncf"), (0.5, "edgecv")])
+    def test_auto_times_both_in_turns_and_keeps_the_faster(
+        self, installed, model, out, data, monkeypatch, ratio, kept
+    ):
+        timed = []
+
+        def make(config, path, *_, **__):
+            shutil.copyfile(config.model, path)
+            return quantized()
+
+        def untimed(*_, **__):
+            raise EngineError("not here", remedy="")
+
+        def benchmark(rows, **_):
+            timed.append([row.model.parent.name for row in rows])
+            return SimpleNamespace(
+                ratios=[SimpleNamespace(ratio=ratio, low=ratio - 0.1, high=ratio + 0.1)]
+            )
+
+        monkeypatch.setattr(int8_module, "make_int8", make)
+        monkeypatch.setattr(int8_module, "benchmark", benchmark)
+        monkeypatch.setattr(verify_module, "benchmark", untimed)
+
+        result = run(model, out, data, speed_seconds=1.0)
+
+        assert timed == [["converted-edgecv", "converted-nncf"]]
+        assert result.quantizer == kept
+        assert [(one.quantizer, one.agreement) for one in result.tried] == [
+            ("edgecv", 1.0),
+            ("nncf", 1.0),
+        ]
+        assert any("int8 is kept, faster" in note for note in result.notes)
 
     def test_where_both_fail_edgecv_s_refusal_is_said(
         self, installed, model, out, data, monkeypatch
