@@ -16,7 +16,7 @@ Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86", "cpu-arm", "tensorrt", "openv
 Prefer = Literal["accuracy", "balanced", "speed"]
 Scenario = Literal["single-stream", "multi-stream"]
 
-ENGINES = ("onnxruntime", "openvino", "litert", "tensorrt")
+ENGINES = ("onnxruntime", "openvino", "litert", "tensorrt", "coreml")
 """The engines that edgecv runs models on, for shells to complete; runtime/ has them."""
 
 _SIZE = re.compile(r"(\d{1,9})[xX×](\d{1,9})")

@@ -28,7 +28,6 @@ COMMAND = Command(
         "its device. A finding of level error is exit 3."
     ),
     examples=(
-        "edgecv convert-trt int8.onnx --check-only",
         "edgecv convert-trt int8.onnx --check-only --device jetson-orin --trt-version 10.3",
         "edgecv convert-trt int8.onnx --fix -o fixed.onnx --images photos/",
         "edgecv convert-trt yolox.onnx -o engine/ --compute-capability 8.9,12.0",
