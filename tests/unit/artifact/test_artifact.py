@@ -51,7 +51,7 @@ def test_endings_decide_whatever_their_case(save):
     assert Artifact.open(save(models.yolov8(), "MODEL.ONNX")).format == "onnx"
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.zip", "model.engine"])
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.zip", "model.plan"])
 def test_other_endings_are_refused(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"x")

@@ -117,7 +117,10 @@ def test_benchmark_leaves_out_what_was_not_measured():
     assert "a.onnx onnxruntime 10.00 12.00 13.00 100.0 - 50.00 MB -" in said
     assert "b.onnx onnxruntime - - - - - - -" in said
     assert "warning: b.onnx was not timed: it crashed" in said
-    assert "b.onnx: 1.50 x as fast as a.onnx (1.40 to 1.60, 95 % over launches and paired rounds)" in said
+    assert (
+        "b.onnx: 1.50 x as fast as a.onnx (1.40 to 1.60, 95 % over launches and paired rounds)"
+        in said
+    )
     assert "warning: busy" in said
     assert "at least 50 timed inferences each, 9 interleaved rounds, 2 threads" in said
     assert "mAP" not in said

@@ -112,7 +112,7 @@ def test_what_can_not_be_opened_says_why(model, tmp_path):
         EdgeDetector(model, "onnxruntime:abacus")
     with pytest.raises(UsageError, match="no device 'GPU'") as caught:
         EdgeDetector(model, "GPU")
-    assert caught.value.remedy == "use one of: CPU, onnxruntime:DEVICE, openvino:DEVICE"
+    assert caught.value.remedy.startswith("use one of: CPU, onnxruntime:DEVICE, openvino:DEVICE")
 
 
 def test_a_model_of_any_size_is_given_one(tmp_path):
