@@ -91,7 +91,7 @@ def be_killed(pipeline: Path, cache: Path, kills: int) -> None:
     took = time.monotonic() - began
     whole = outputs(published)
     moments = random.Random(7)
-    finished, killed = set(steps), 0
+    finished, killed, empty = set(steps), 0, 0
     while killed < kills:
         if len(finished) == len(steps) or killed % 5 == 4:
             _, done = child(pipeline, cache, 60.0)
@@ -104,8 +104,9 @@ def be_killed(pipeline: Path, cache: Path, kills: int) -> None:
         killed += was
         now = {s for s, status in run(pipeline, cache, dry_run=True).items() if status == "cached"}
         print(json.dumps({"killed": was, "finished": sorted(now)}))
-        if was and not now:
-            took *= 1.2  # the machine may do other work by now, and be slower than at first
+        empty = 0 if now else empty + 1
+        if empty == 5:  # the machine does other work by now, and is slower than at first
+            took, empty = 2 * took, 0
         finished = now
 
 
