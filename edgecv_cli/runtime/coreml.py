@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.require import require
-from edgecv_cli.core.tensors import TensorSpec, is_nhwc
+from edgecv_cli.core.tensors import is_nhwc
 from edgecv_cli.graph.coreml_facts import Interface, Picture, Port, read_presented
-from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
+from edgecv_cli.runtime.threaded_request import ThreadedRequest
 
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
@@ -110,64 +110,15 @@ class CoreMlRunner:
                 ) from error
         return {port.name: _read(port, given) for port in self._interface.outputs}
 
-    def requests(self, n: int) -> Sequence[CoreMlRequest]:
+    def requests(self, n: int) -> Sequence[ThreadedRequest]:
         """Return n requests with buffers of their own; Core ML runs them one after another."""
         if self._model is None:
             raise EngineError("the model is closed", remedy="open it again before running it")
-        return [CoreMlRequest(self) for _ in range(n)]
+        return [ThreadedRequest(self.infer, self.inputs, "Core ML") for _ in range(n)]
 
     def close(self) -> None:
         """Free the model; once is enough."""
         self._model = None
-
-
-class CoreMlRequest:
-    """One inference in flight, on a thread of its own."""
-
-    def __init__(self, runner: CoreMlRunner) -> None:
-        self._runner = runner
-        self._thread = ThreadPoolExecutor(1, "coreml-request")
-        self._started: Future[dict[str, Array]] | None = None
-        self.inputs: Mapping[str, Array] = {spec.name: _buffer(spec) for spec in runner.inputs}
-        self.outputs: Mapping[str, Array] = {}
-
-    def start(self) -> None:
-        """Begin on the current inputs.
-
-        Raises:
-            EngineError: the request is still running.
-        """
-        self._require_idle()
-        self._started = self._thread.submit(self._runner.infer, self.inputs)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Block until the outputs are there.
-
-        Raises:
-            EngineError: the run failed, or took longer than ``timeout`` seconds.
-        """
-        if self._started is None:
-            return
-        try:
-            self.outputs = self._started.result(timeout)
-        except TimeoutError as error:
-            raise EngineError(
-                f"Core ML gave no answer within {timeout:g} s", remedy="wait longer"
-            ) from error
-
-    def run(self) -> None:
-        """Run on the current inputs in the calling thread.
-
-        Raises:
-            EngineError: the run failed, or the request is still running.
-        """
-        self._require_idle()
-        self._started = None
-        self.outputs = self._runner.infer(self.inputs)
-
-    def _require_idle(self) -> None:
-        if self._started is not None and not self._started.done():
-            raise still_running()
 
 
 def pixels_of(value: Array, picture: Picture) -> Array:
@@ -185,10 +136,6 @@ def pixels_of(value: Array, picture: Picture) -> Array:
     pixels = np.clip(np.rint((planes.astype(np.float32) - offset) / scale), 0, 255)
     found = pixels.astype(np.uint8)
     return np.ascontiguousarray(found[..., ::-1] if picture.color == "bgr" else found)
-
-
-def _buffer(spec: TensorSpec) -> Array:
-    return np.zeros([size or 1 for size in spec.shape], spec.dtype)
 
 
 def _fed(port: Port, feeds: Mapping[str, Array]) -> Any:

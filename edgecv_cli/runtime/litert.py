@@ -6,7 +6,6 @@ import importlib.metadata
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,9 @@ from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.graph.litert_bundle import Bundle, Port, Result, read_bundle, read_decode
 from edgecv_cli.graph.litert_facts import interface
 from edgecv_cli.graph.tflite import LiteModel, read_tflite
-from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
 from edgecv_cli.runtime.litert_decode import Decode, open_decode
+from edgecv_cli.runtime.threaded_request import ThreadedRequest
 
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
@@ -108,7 +108,7 @@ class LitertRunner:
         with self._lock:
             return session.run(feeds)
 
-    def requests(self, n: int) -> Sequence[LitertRequest]:
+    def requests(self, n: int) -> Sequence[ThreadedRequest]:
         """Return n requests, each with an interpreter and buffers of its own.
 
         Raises:
@@ -120,7 +120,7 @@ class LitertRunner:
             )
         if self._session is None:
             raise EngineError("the model is closed", remedy="open it again before running it")
-        return [LitertRequest(self._opened(), self.inputs) for _ in range(n)]
+        return [ThreadedRequest(self._opened().run, self.inputs, "LiteRT") for _ in range(n)]
 
     def close(self) -> None:
         """Free the interpreter; once is enough."""
@@ -128,57 +128,6 @@ class LitertRunner:
 
     def _opened(self) -> _Session:
         return _Session(self._path, self._bundle, self._decode, self._threads)
-
-
-class LitertRequest:
-    """One inference in flight, on a thread of its own."""
-
-    def __init__(self, session: _Session, inputs: Sequence[TensorSpec]) -> None:
-        self._session = session
-        self._thread = ThreadPoolExecutor(1, "litert-request")
-        self._started: Future[dict[str, Array]] | None = None
-        self.inputs: Mapping[str, Array] = {
-            spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in inputs
-        }
-        self.outputs: Mapping[str, Array] = {}
-
-    def start(self) -> None:
-        """Begin on the current inputs.
-
-        Raises:
-            EngineError: the request is still running.
-        """
-        self._require_idle()
-        self._started = self._thread.submit(self._session.run, self.inputs)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Block until the outputs are there.
-
-        Raises:
-            EngineError: the run failed, or took longer than ``timeout`` seconds.
-        """
-        if self._started is None:
-            return
-        try:
-            self.outputs = self._started.result(timeout)
-        except TimeoutError as error:
-            raise EngineError(
-                f"LiteRT gave no answer within {timeout:g} s", remedy="wait longer"
-            ) from error
-
-    def run(self) -> None:
-        """Run on the current inputs in the calling thread.
-
-        Raises:
-            EngineError: the run failed, or the request is still running.
-        """
-        self._require_idle()
-        self._started = None
-        self.outputs = self._session.run(self.inputs)
-
-    def _require_idle(self) -> None:
-        if self._started is not None and not self._started.done():
-            raise still_running()
 
 
 class _Session:

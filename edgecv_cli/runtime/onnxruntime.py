@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.core.errors import EngineError
@@ -18,9 +16,10 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
+from edgecv_cli.runtime.base import Availability, EngineOptions, Execution
 from edgecv_cli.runtime.onnxruntime_trace import read_trace
 from edgecv_cli.runtime.operators import OperatorTime, not_recording
+from edgecv_cli.runtime.threaded_request import ThreadedRequest
 
 if TYPE_CHECKING:
     from edgecv_cli.artifact.artifact import Artifact
@@ -153,7 +152,7 @@ class OnnxRuntimeRunner:
             ) from error
         return dict(zip(self._output_names, values, strict=True))
 
-    def requests(self, n: int) -> Sequence[OnnxRuntimeRequest]:
+    def requests(self, n: int) -> Sequence[ThreadedRequest]:
         """Return n requests, each with preallocated input buffers.
 
         Raises:
@@ -163,7 +162,7 @@ class OnnxRuntimeRunner:
             raise EngineError(
                 "the model's input size is open", remedy="export it with a fixed input size"
             )
-        return [OnnxRuntimeRequest(self) for _ in range(n)]
+        return [ThreadedRequest(self.infer, self.inputs, "ONNX Runtime") for _ in range(n)]
 
     def operator_times(self) -> tuple[OperatorTime, ...]:
         """Return what each node took so far; the recording ends with that.
@@ -188,58 +187,6 @@ class OnnxRuntimeRunner:
         recording, self._recording = self._recording, None
         if recording is not None:
             recording.close()
-
-
-class OnnxRuntimeRequest:
-    """One inference in flight, on a thread of its own; ONNX Runtime's own are the session's."""
-
-    def __init__(self, runner: OnnxRuntimeRunner) -> None:
-        self._runner = runner
-        self._thread = ThreadPoolExecutor(1, "onnxruntime-request")
-        self._started: Future[dict[str, NDArray[Any]]] | None = None
-        self.inputs: Mapping[str, NDArray[Any]] = {
-            spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype)
-            for spec in runner.inputs
-        }
-        self.outputs: Mapping[str, NDArray[Any]] = {}
-
-    def start(self) -> None:
-        """Begin on the current inputs.
-
-        Raises:
-            EngineError: the request is still running.
-        """
-        self._require_idle()
-        self._started = self._thread.submit(self._runner.infer, self.inputs)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Block until the outputs are there.
-
-        Raises:
-            EngineError: the run failed, or took longer than ``timeout`` seconds.
-        """
-        if self._started is None:
-            return
-        try:
-            self.outputs = self._started.result(timeout)
-        except TimeoutError as error:
-            raise EngineError(
-                f"ONNX Runtime gave no answer within {timeout:g} s", remedy="wait longer"
-            ) from error
-
-    def run(self) -> None:
-        """Run on the current inputs in the calling thread: changing threads takes time.
-
-        Raises:
-            EngineError: the run failed, or the request is still running.
-        """
-        self._require_idle()
-        self._started = None
-        self.outputs = self._runner.infer(self.inputs)
-
-    def _require_idle(self) -> None:
-        if self._started is not None and not self._started.done():
-            raise still_running()
 
 
 def _compiled_in() -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import pytest
 
 from edgecv_cli.core.errors import EngineError
 from edgecv_cli.core.tensors import TensorSpec
-from edgecv_cli.runtime.onnxruntime import OnnxRuntimeRequest
 from edgecv_cli.runtime.openvino import OpenVinoRequest
+from edgecv_cli.runtime.threaded_request import ThreadedRequest
 
 INPUT = TensorSpec("x", (1, 2), "float32")
 
@@ -33,6 +33,10 @@ class HeldUp:
         return {"y": 2 * feeds["x"]}
 
 
+def request_of(runner):
+    return ThreadedRequest(runner.infer, runner.inputs, "the engine")
+
+
 @pytest.fixture
 def runner():
     runner = HeldUp()
@@ -41,7 +45,7 @@ def runner():
 
 
 def test_starting_does_not_wait(runner):
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     request.inputs["x"][:] = 3
 
     request.start()
@@ -61,7 +65,7 @@ def test_two_requests_are_in_flight_at_once():
             together.wait()
             return {"y": feeds["x"].copy()}
 
-    requests = [OnnxRuntimeRequest(Meeting()) for _ in range(2)]
+    requests = [request_of(Meeting()) for _ in range(2)]
     for request in requests:
         request.start()
     for request in requests:
@@ -72,7 +76,7 @@ def test_two_requests_are_in_flight_at_once():
 
 def test_outputs_are_those_of_the_last_wait_until_the_next(runner):
     runner.go.set()
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     request.wait()
     assert request.outputs == {}
     request.inputs["x"][:] = 1
@@ -87,7 +91,7 @@ def test_outputs_are_those_of_the_last_wait_until_the_next(runner):
 
 
 def test_a_failure_is_told_to_who_waits_and_the_request_can_run_again(runner):
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     runner.error = EngineError("no memory", remedy="buy some")
     runner.go.set()
 
@@ -101,7 +105,7 @@ def test_a_failure_is_told_to_who_waits_and_the_request_can_run_again(runner):
 
 
 def test_waiting_has_an_end_and_may_go_on(runner):
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     request.start()
 
     with pytest.raises(EngineError, match=r"no answer within 0\.01 s"):
@@ -113,7 +117,7 @@ def test_waiting_has_an_end_and_may_go_on(runner):
 
 
 def test_a_running_request_is_not_started_again(runner):
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     request.start()
 
     for again in (request.start, request.run):
@@ -125,7 +129,7 @@ def test_a_running_request_is_not_started_again(runner):
 
 def test_running_stays_in_the_calling_thread(runner):
     runner.go.set()
-    request = OnnxRuntimeRequest(runner)
+    request = request_of(runner)
     request.run()
 
     assert runner.thread == threading.get_ident()
