@@ -188,10 +188,10 @@ def test_a_failure_in_a_stream_is_told(network, monkeypatch):
     service = ThroughputService()
     service.call("open", opening(network, 2))
 
-    def fail(self, feeds):
+    def fail(self):
         raise EngineError("no memory", remedy="buy some")
 
-    monkeypatch.setattr("edgecv_cli.runtime.onnxruntime.OnnxRuntimeRunner.infer", fail)
+    monkeypatch.setattr("edgecv_cli.runtime.threaded_request.ThreadedRequest.run", fail)
 
     for turn in ({"seconds": 0.01}, {"queries": 1, "samples": 8}):
         with pytest.raises(EngineError, match="no memory"):
