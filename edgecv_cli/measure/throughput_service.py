@@ -103,7 +103,7 @@ class ThroughputService:
         }
 
     def _until(self, request: Request, until: int) -> list[tuple[int, int]]:
-        spans = []
+        spans: list[tuple[int, int]] = []
         start = self._clock()
         while not spans or start < until:  # once, however late a busy machine lets it begin
             request.run()
