@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.measurement import Distribution
 from edgecv_cli.core.result import Drop, Interval, Machine
-from edgecv_cli.stages.evaluate import EvaluateResult, ProfileUsed
+from edgecv_cli.stages.evaluate_result import EvaluateResult, ProfileUsed
 from edgecv_cli.stages.quantize_result import (
     Calibration,
     CandidateRow,

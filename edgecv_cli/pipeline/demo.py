@@ -25,11 +25,13 @@ from edgecv_cli.pipeline.demo_report import report_of
 from edgecv_cli.pipeline.demo_result import DemoResult, DemoSide
 from edgecv_cli.pipeline.stock import stock_quantize
 from edgecv_cli.report.blocks import Block
-from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
+from edgecv_cli.stages.benchmark import benchmark
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.pictures import look_and_pair
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.detect import run_detect
-from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
+from edgecv_cli.stages.evaluate import evaluate
+from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.quantize import quantize
 from edgecv_cli.stages.quantize_result import QuantizeResult
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from edgecv_cli.core.result import Result
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.detect_result import DetectSummary
-from edgecv_cli.stages.evaluate import EvaluateResult
+from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.inspect import InspectResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
 

@@ -20,7 +20,8 @@ from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.config.reshape import ReshapeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Result
-from edgecv_cli.stages.benchmark import BenchmarkResult, benchmark
+from edgecv_cli.stages.benchmark import benchmark
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.convert_openvino import convert_openvino
 from edgecv_cli.stages.convert_tflite import convert_tflite
 from edgecv_cli.stages.convert_tflite_result import ConvertTfliteResult
@@ -29,7 +30,8 @@ from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConvertOpenVinoResult
 from edgecv_cli.stages.detect import run_detect
 from edgecv_cli.stages.detect_result import DetectSummary
-from edgecv_cli.stages.evaluate import EvaluateResult, evaluate
+from edgecv_cli.stages.evaluate import evaluate
+from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.inspect import InspectResult, inspect
 from edgecv_cli.stages.prune import prune
 from edgecv_cli.stages.prune_result import PruneResult

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError, UsageError
-from edgecv_cli.core.result import Result
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import fingerprint, machine
 from edgecv_cli.measure.instruments import of_this_machine
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
-from edgecv_cli.measure.latency_result import BenchRun, Ratio
+from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.latency_warnings import busy_warning
-from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.runtime.opening import find_engine
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.benchmarking.accuracy import accuracy
 from edgecv_cli.stages.benchmarking.beside import end_to_end, scenario, streams
 from edgecv_cli.stages.benchmarking.extras import Asked, Extra, with_extras
@@ -36,29 +33,6 @@ if TYPE_CHECKING:
     from edgecv_cli.detector.spec import DetectorSpec
 
 _EXTRAS: tuple[Extra, ...] = (streams, scenario, end_to_end, accuracy, profile)
-
-
-class BenchmarkResult(Result):
-    """Models x engines, timed in interleaved blocks, each in its own process."""
-
-    schema_: str = Field(
-        default="edgecv.benchmark/1", serialization_alias="schema", validation_alias="schema"
-    )
-    runs: tuple[BenchRun, ...]
-    ratios: tuple[Ratio, ...] = Field(description="Every other row against the baseline.")
-    warnings: tuple[str, ...]
-    rounds: int
-    launches: int | None = Field(
-        default=None, description="Processes that each row was timed in, one after the other."
-    )
-    conditions: Conditions | None = None
-    images: int | None = Field(default=None, description="Labelled images behind each map.")
-    gates: tuple[GateOutcome, ...] | None = Field(
-        default=None, description="What became of each --fail-if on each row."
-    )
-    compared_to: str | None = Field(default=None, description="The baseline's file.")
-    seconds: float
-    report: str | None = Field(default=None, description="Path of the HTML report.")
 
 
 def benchmark(config: BenchmarkConfig, context: Context) -> BenchmarkResult:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.machine_limits import usable_cores
-from edgecv_cli.core.result import Part, Result
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.detector.profiles import detection_profile
 from edgecv_cli.inference.predictor import Predictor
@@ -33,6 +31,7 @@ from edgecv_cli.measure.parting import (
 from edgecv_cli.measure.prediction import predict_images
 from edgecv_cli.media.images import open_images
 from edgecv_cli.runtime.opening import open_runner
+from edgecv_cli.stages.compare_result import ClassAgreement, CompareResult
 from edgecv_cli.stages.compose.compare import compare_csv, compare_document
 from edgecv_cli.stages.compose.pictures import Pictured, evenly, pair_blocks
 from edgecv_cli.stages.compose.result_files import result_files, write_document
@@ -45,60 +44,6 @@ if TYPE_CHECKING:
     from edgecv_cli.report.blocks import Block
 
 _SAME = {"onnx"}
-
-
-class ClassAgreement(Part):
-    """Agreement on the objects of one class."""
-
-    agreement: float | None = None
-    matched: int
-    missed: int = Field(description="Found by A alone.")
-    extra: int = Field(description="Found by B alone.")
-    mean_iou: float | None = None
-    score_shift: float | None = Field(default=None, description="Mean score of B less that of A.")
-
-
-class CompareResult(Result):
-    """What two artifacts find in the same images, A taken as the truth."""
-
-    schema_: str = Field(
-        default="edgecv.compare/1", serialization_alias="schema", validation_alias="schema"
-    )
-    a: str
-    b: str
-    sha256_a: str
-    sha256_b: str
-    agreement: float | None = Field(
-        default=None, description="Micro-F1 of matched detections; absent if there are none."
-    )
-    matched: int
-    missed: int = Field(description="Detections of A alone.")
-    extra: int = Field(description="Detections of B alone.")
-    mean_iou: float | None = Field(default=None, description="Of the matched pairs.")
-    score_shift: float | None = Field(
-        default=None, description="Mean score of B less that of A, over matched pairs."
-    )
-    per_class: dict[str, ClassAgreement]
-    images: int
-    threshold: float = Field(description="Score from which a detection counts, on both sides.")
-    stages: tuple[StageParting, ...]
-    tensors: tuple[TensorParting, ...] | None = Field(
-        default=None, description="What both networks compute under one name, in graph order."
-    )
-    tensor_images: int | None = None
-    first_difference: str | None = Field(
-        default=None, description="The first of tensors that is not the same."
-    )
-    steepest_loss: str | None = Field(
-        default=None, description="The one of tensors at which most is lost."
-    )
-    no_tensors: str | None = Field(default=None, description="Why none are compared.")
-    engine: str
-    engine_b: str
-    threads: int
-    seconds: float
-    gates: dict[str, str] = Field(default_factory=dict, description="Each gate with its outcome.")
-    report: str | None = Field(default=None, description="Path of the HTML report.")
 
 
 def compare(config: CompareConfig, context: Context) -> CompareResult:

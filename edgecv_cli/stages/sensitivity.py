@@ -5,42 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field
-
 from edgecv_cli.compress.quantization.build import Builder
 from edgecv_cli.compress.quantization.evidence import Evidence
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
-from edgecv_cli.compress.quantization.sensitivity import Probe, Sensitivity
+from edgecv_cli.compress.quantization.sensitivity import Probe
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
-from edgecv_cli.core.result import Result
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.compose.sensitivity import sensitivity_document
 from edgecv_cli.stages.quantize_inputs import Inputs
-
-
-class SensitivityResult(Result):
-    """What ``quantize --sensitivity`` measures."""
-
-    schema_: str = Field(
-        default="edgecv.sensitivity/1",
-        serialization_alias="schema",
-        validation_alias="schema",
-    )
-    model: str
-    target: str
-    precision: str = Field(description="Of the groups that are in integers.")
-    placement: str
-    estimator: str
-    sensitivity: Sensitivity
-    seconds: float = Field(description="Time that the groups took, without calibration.")
-    report: str | None = None
-    warnings: tuple[str, ...] = ()
+from edgecv_cli.stages.sensitivity_result import SensitivityResult
 
 
 def sensitivity(config: QuantizeConfig, context: Context) -> SensitivityResult:

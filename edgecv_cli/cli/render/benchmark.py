@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgecv_cli.measure.latency_result import BenchRun
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 _COLUMNS = ("model", "engine", "p50 ms", "p95 ms", "p99 ms", "fps", "load ms", "peak RSS", "size")
 

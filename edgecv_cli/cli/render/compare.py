@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgecv_cli.measure.parting import StageParting
-    from edgecv_cli.stages.compare import CompareResult
+    from edgecv_cli.stages.compare_result import CompareResult
 
 _SHOWN_CLASSES = 12
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgecv_cli.measure.detection_quality import OperatingPoint
-    from edgecv_cli.stages.evaluate import Against, EvaluateResult
+    from edgecv_cli.stages.evaluate_result import Against, EvaluateResult
 
 SHOWN_CLASSES = 20
 _SHOWN_DIFFERENCES = 8

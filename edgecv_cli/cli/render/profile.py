@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgecv_cli.measure.operator_profile import OperatorProfile
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 _COLUMNS = ("operator", "name", "type", "ms", "share")
 _SHOWN = 10

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgecv_cli.compress.quantization.sensitivity import Sensitivity
-    from edgecv_cli.stages.sensitivity import SensitivityResult
+    from edgecv_cli.stages.sensitivity_result import SensitivityResult
 
 SHOWN = 20
 _BAR = 20

@@ -25,7 +25,7 @@ from edgecv_cli.pipeline.fleet.files import fill
 from edgecv_cli.pipeline.fleet.gates import Earlier, judged, read_earlier
 from edgecv_cli.pipeline.fleet.packing import pack_benchmark
 from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark_files import benchmark_files
 
 _TICK_SECONDS = 0.2

@@ -13,7 +13,7 @@ from edgecv_cli.stages.results import read_result
 if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
     from edgecv_cli.config.fleet import Device
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 Earlier = Mapping[str, "BenchmarkResult"]
 

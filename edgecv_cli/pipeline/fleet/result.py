@@ -6,7 +6,7 @@ from pydantic import Field
 
 from edgecv_cli.core.result import Part, Result
 from edgecv_cli.measure.latency_gates import GateOutcome
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 class DeviceResult(Part):

@@ -11,7 +11,7 @@ from edgecv_cli.stages.compose.writing import between, fixed, plural, sentence, 
 
 if TYPE_CHECKING:
     from edgecv_cli.measure.accuracy_difference import AccuracyDifference
-    from edgecv_cli.stages.evaluate import EvaluateResult
+    from edgecv_cli.stages.evaluate_result import EvaluateResult
 
 
 def against_blocks(result: EvaluateResult) -> list[Block]:

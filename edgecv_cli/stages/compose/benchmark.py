@@ -17,7 +17,7 @@ from edgecv_cli.stages.compose.trade_off import trade_off_blocks
 from edgecv_cli.stages.compose.writing import fixed, megabytes, plural
 
 if TYPE_CHECKING:
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def benchmark_document(result: BenchmarkResult) -> Document:

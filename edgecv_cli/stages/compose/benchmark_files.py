@@ -18,7 +18,7 @@ from edgecv_cli.stages.compose.result_files import Drafts, result_files, write_d
 
 if TYPE_CHECKING:
     from edgecv_cli.config.benchmark import BenchmarkConfig
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 _NAMED = ("model", "engine", "provider", "threads", "samples", "rounds", "error")
 _LAYERS = ("precision", "float_fallbacks")

@@ -23,7 +23,7 @@ from edgecv_cli.stages.compose.writing import fixed, plural, sentence, signed
 
 if TYPE_CHECKING:
     from edgecv_cli.measure.parting import StageParting, TensorParting
-    from edgecv_cli.stages.compare import CompareResult
+    from edgecv_cli.stages.compare_result import CompareResult
 
 _STAGES = {
     "preprocess": "preparing the picture",

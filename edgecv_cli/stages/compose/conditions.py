@@ -12,7 +12,7 @@ from edgecv_cli.stages.compose.writing import fixed
 if TYPE_CHECKING:
     from edgecv_cli.measure.energy import EnergyUse
     from edgecv_cli.measure.latency_result import BenchRun
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def condition_blocks(result: BenchmarkResult) -> list[Block]:

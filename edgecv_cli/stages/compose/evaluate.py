@@ -19,7 +19,7 @@ from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks
 from edgecv_cli.stages.compose.writing import between, fixed, how, plural, sentence
 
 if TYPE_CHECKING:
-    from edgecv_cli.stages.evaluate import EvaluateResult
+    from edgecv_cli.stages.evaluate_result import EvaluateResult
 
 
 def evaluate_document(result: EvaluateResult, pictures: Sequence[Block] = ()) -> Document:

@@ -15,7 +15,7 @@ from edgecv_cli.stages.compose.result_files import Drafts, result_files, write_d
 
 if TYPE_CHECKING:
     from edgecv_cli.config.evaluate import EvaluateConfig
-    from edgecv_cli.stages.evaluate import EvaluateResult
+    from edgecv_cli.stages.evaluate_result import EvaluateResult
 
 _COLUMNS = ("class", "objects", "map", "map50", "map75", "detections", "right", "missed")
 

@@ -12,7 +12,7 @@ from edgecv_cli.stages.compose.writing import percent, plural
 if TYPE_CHECKING:
     from edgecv_cli.measure.latency_result import BenchRun
     from edgecv_cli.measure.operator_profile import OperatorProfile
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 _OPEN = 8
 

@@ -21,7 +21,7 @@ from edgecv_cli.stages.compose.origin import machine_blocks, warning_blocks
 from edgecv_cli.stages.compose.writing import fixed, percent, plural
 
 if TYPE_CHECKING:
-    from edgecv_cli.stages.sensitivity import SensitivityResult
+    from edgecv_cli.stages.sensitivity_result import SensitivityResult
 
 _OPEN = 15
 _NAMED = 4

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from edgecv_cli.core.result import Result
 from edgecv_cli.report.blocks import Block, Facts
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark import compose_benchmark
 from edgecv_cli.stages.compose.convert import compose_conversion
 from edgecv_cli.stages.compose.evaluate import compose_evaluate
 from edgecv_cli.stages.compose.quantize import compose_quantize
 from edgecv_cli.stages.converting.result import ConversionResult
-from edgecv_cli.stages.evaluate import EvaluateResult
+from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 

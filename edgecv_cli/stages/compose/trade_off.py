@@ -10,7 +10,7 @@ from edgecv_cli.stages.compose.writing import megabytes, plural
 
 if TYPE_CHECKING:
     from edgecv_cli.measure.latency_result import BenchRun
-    from edgecv_cli.stages.benchmark import BenchmarkResult
+    from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def trade_off_blocks(result: BenchmarkResult) -> list[Block]:

@@ -10,9 +10,9 @@ from edgecv_cli.cli.render import benchmark, demo, detect, evaluate, inspect, qu
 from edgecv_cli.core.result import Drop, Interval, Machine
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
 from edgecv_cli.pipeline.demo_result import DemoResult, DemoSide
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource
-from edgecv_cli.stages.evaluate import EvaluateResult, ProfileUsed
+from edgecv_cli.stages.evaluate_result import EvaluateResult, ProfileUsed
 from edgecv_cli.stages.inspect import DetectorReading, InspectResult, Tensor
 from edgecv_cli.stages.quantize_result import (
     Calibration,

@@ -15,7 +15,7 @@ from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.scenarios import ScenarioOutcome
 from edgecv_cli.measure.throughput import Throughput
 from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def whole(**changes):

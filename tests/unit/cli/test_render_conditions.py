@@ -14,7 +14,7 @@ from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.machine.conditions import Conditions
 from edgecv_cli.measure.machine.words import conditions_text
 from edgecv_cli.report import markdown
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark import benchmark_document
 
 USE = EnergyUse(

@@ -9,7 +9,7 @@ from edgecv_cli.core.result import Machine
 from edgecv_cli.measure.latency_gates import GateOutcome
 from edgecv_cli.measure.latency_result import BenchRun, Ratio
 from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def machine(cpu):

@@ -11,7 +11,7 @@ from edgecv_cli.cli.render.benchmark import render
 from edgecv_cli.cli.render.profile import operator_tables, precision_lines
 from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.operator_profile import Operator, OperatorKind, OperatorProfile
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 
 def operator(name, **changes):

@@ -13,7 +13,7 @@ from edgecv_cli.core.result import Machine
 from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.pipeline.fleet.gates import judged, read_earlier
 from edgecv_cli.pipeline.fleet.result import DeviceResult, FleetResult
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 
 DEVICE = Device(name="pi", local=True)
 

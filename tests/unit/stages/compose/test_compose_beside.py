@@ -12,7 +12,7 @@ from edgecv_cli.measure.scenarios import ScenarioOutcome
 from edgecv_cli.measure.throughput import Throughput
 from edgecv_cli.report import html
 from edgecv_cli.report.blocks import Heading, Table
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark import benchmark_document
 from edgecv_cli.stages.compose.benchmark_files import benchmark_csv
 from edgecv_cli.stages.compose.beside import beside_blocks

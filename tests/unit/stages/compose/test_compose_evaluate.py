@@ -18,7 +18,7 @@ from edgecv_cli.report import html, markdown
 from edgecv_cli.report.blocks import Callout, Curves, Figures, Heading, Matrix, Table
 from edgecv_cli.stages.compose.evaluate import evaluate_document
 from edgecv_cli.stages.compose.evaluate_files import evaluate_csv
-from edgecv_cli.stages.evaluate import Against
+from edgecv_cli.stages.evaluate_result import Against
 
 CELLS = (
     Confused(truth="cat", found="cat", count=9),

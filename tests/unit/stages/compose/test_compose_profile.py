@@ -6,7 +6,7 @@ from edgecv_cli.measure.latency_result import BenchRun
 from edgecv_cli.measure.operator_profile import Operator, OperatorKind, OperatorProfile
 from edgecv_cli.report import html
 from edgecv_cli.report.blocks import Bars, Heading, Paragraph
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.benchmark import benchmark_document
 from edgecv_cli.stages.compose.benchmark_files import benchmark_csv
 from edgecv_cli.stages.compose.profile import profile_blocks

@@ -26,7 +26,7 @@ from edgecv_cli.report.blocks import (
     Table,
 )
 from edgecv_cli.report.html import render
-from edgecv_cli.stages.benchmark import BenchmarkResult
+from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.compose.evaluate import evaluate_document
 from edgecv_cli.stages.compose.quantize import compose_quantize, quantize_document
 from edgecv_cli.stages.compose.step import compose_result

@@ -11,7 +11,7 @@ from edgecv_cli.compress.quantization.sensitivity import GroupDamage, Sensitivit
 from edgecv_cli.report.blocks import Bars, Table
 from edgecv_cli.report.html import render
 from edgecv_cli.stages.compose.sensitivity import sensitivity_blocks, sensitivity_document
-from edgecv_cli.stages.sensitivity import SensitivityResult
+from edgecv_cli.stages.sensitivity_result import SensitivityResult
 
 
 def group(name: str, damage: float) -> GroupDamage:
