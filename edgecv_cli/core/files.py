@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from edgecv_cli.core.errors import OutputError, OutputExistsError
-from edgecv_cli.core.scratch import ScratchFolder, is_scratch
+from edgecv_cli.core.scratch import ScratchFolder, is_scratch, sweep
+from edgecv_cli.core.unfinished import REPLACED, Move, note_moves
 
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _REMEDIES = {
@@ -78,9 +79,9 @@ class Publication:
             published = out.commit()
 
     Everything is written into a scratch folder next to the target and renamed into place by
-    :meth:`commit`, parts first and the main file last. Leaving the block without a commit
-    removes it all. What a killed process left behind is swept when the next publication
-    begins in the same folder.
+    :meth:`commit`, parts first in the order that they were asked for in, and the main file last.
+    Leaving the block without a commit removes it all. What a killed process left behind, in its
+    scratch folder or half in place, is swept when the next publication begins in the same folder.
 
     Args:
         target: where the file or folder shall stand.
@@ -110,12 +111,15 @@ class Publication:
         self._inputs = tuple(inputs)
         self._scratch: ScratchFolder | None = None
         self._whole = whole
+        self._parts: list[str] = []
         self._merges = target.is_dir() and not target.is_symlink() and not whole
+        # A folder that exists may be a mount point: only inside it are renames sure to work.
+        self._base = target if self._merges else target.absolute().parent
+        with suppress(OSError):  # said below, in words
+            sweep(self._base)
         _refuse_special(target)
         self._refuse_inputs(target)
         self._refuse_existing(target)
-        # A folder that exists may be a mount point: only inside it are renames sure to work.
-        self._base = target if self._merges else target.absolute().parent
         _refuse_unwritable(target, self._base)
 
     def __enter__(self) -> Self:
@@ -167,6 +171,7 @@ class Publication:
         destination = self._target.parent / name
         self._refuse_inputs(destination)
         self._refuse_existing(destination)
+        self._parts.append(name)
         return self._staged / name
 
     def folder(self) -> Path:
@@ -184,19 +189,29 @@ class Publication:
                 replaced nothing.
         """
         staged = self._staged
-        names = sorted(entry.name for entry in staged.iterdir())
-        if self._target.name not in names:
+        if not os.path.lexists(staged / self._target.name):
             raise RuntimeError(f"nothing was written for {self._target}")
-        names.remove(self._target.name)
-        moves = [(staged / name, self._target.parent / name) for name in names]
-        moves += self._main_moves(staged / self._target.name)
+        pairs = [*self._part_moves(), *self._main_moves(staged / self._target.name)]
         with writing(self._target):
-            published = [entry for move in moves for entry in _describe(*move)]
+            described = [tuple(_describe(*pair)) for pair in pairs]
+            moves = [
+                Move(*pair, "" if pair[0].is_dir() else files[0].sha256)
+                for pair, files in zip(pairs, described, strict=True)
+            ]
+            if len(moves) > 1 or self._whole:
+                note_moves(staged, self._base, moves)
             _sync_tree(staged)
             with self._set_aside():
-                _move_all(moves)
+                _move_all(moves, self._base)
             _sync(self._base)
-        return tuple(published)
+        return tuple(entry for files in described for entry in files)
+
+    def _part_moves(self) -> list[tuple[Path, Path]]:
+        """Return what stands beside the main file, in the order that it was asked for in."""
+        there = {entry.name for entry in self._staged.iterdir()} - {self._target.name}
+        asked = [name for name in dict.fromkeys(self._parts) if name in there]
+        names = [*sorted(there.difference(asked)), *asked]
+        return [(self._staged / name, self._target.parent / name) for name in names]
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
@@ -204,7 +219,7 @@ class Publication:
         if not self._whole or not self._target.is_dir():
             yield
             return
-        kept = self._staged / ".replaced"
+        kept = self._staged / REPLACED
         self._target.rename(kept)
         try:
             yield
@@ -286,16 +301,18 @@ def _describe(staged: Path, destination: Path) -> Iterator[Published]:
             yield from _describe(path, destination / path.relative_to(staged))
 
 
-def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+def _move_all(moves: Sequence[Move], base: Path) -> None:
     """Rename in order; on failure take back what replaced nothing."""
     fresh: list[Path] = []
     try:
-        for staged, destination in moves:
-            is_new = not os.path.lexists(destination)
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(destination)
+        for move in moves:
+            if move is moves[-1] and len(moves) > 1:
+                _sync(base)  # a crash of the machine must not keep the last rename alone
+            is_new = not os.path.lexists(move.destination)
+            move.destination.parent.mkdir(parents=True, exist_ok=True)
+            move.staged.replace(move.destination)
             if is_new:
-                fresh.append(destination)
+                fresh.append(move.destination)
     except BaseException:
         for path in fresh:
             path.unlink(missing_ok=True)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgecv_cli.core.unfinished import take_back
+
 _SUFFIX = ".edgecv-tmp"
 _NAME_BYTES = 200  # of the 255 that file systems allow; the rest is dot, token and suffix
 _TRIES = 100
@@ -56,7 +58,11 @@ class ScratchFolder:
 
 
 def sweep(base: Path) -> None:
-    """Remove the scratch folders in ``base`` whose processes are dead."""
+    """Remove the scratch folders in ``base`` whose processes are dead, and half-placed outputs.
+
+    Raises:
+        OSError: ``base`` can't be listed.
+    """
     for path in base.iterdir():
         if is_scratch(path):
             with suppress(OSError):  # a link, a file, another user's, or swept by someone else
@@ -66,7 +72,7 @@ def sweep(base: Path) -> None:
 def _sweep_one(folder: Path) -> None:
     descriptor = _open(folder)
     try:
-        if _lock(descriptor, otherwise=False):
+        if _lock(descriptor, otherwise=False) and take_back(folder, folder.parent):
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)

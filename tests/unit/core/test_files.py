@@ -72,13 +72,13 @@ def test_outside_its_block_it_gives_no_path(tmp_path):
         _ = Publication(tmp_path / "model.onnx").main
 
 
-def test_parts_come_first_and_the_main_file_last(tmp_path):
+def test_parts_come_first_as_they_were_asked_for_and_the_main_file_last(tmp_path):
     with Publication(tmp_path / "b.xml") as out:
         out.main.write_text("main")
         out.part("z.bin").write_text("weights")
         out.part("a.json").write_text("{}")
         published = out.commit()
-    assert [entry.path.name for entry in published] == ["a.json", "z.bin", "b.xml"]
+    assert [entry.path.name for entry in published] == ["z.bin", "a.json", "b.xml"]
     assert names(tmp_path) == ["a.json", "b.xml", "z.bin"]
 
 
