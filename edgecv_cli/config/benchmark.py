@@ -14,7 +14,14 @@ from edgecv_cli.config.base import (
     Flag,
     OutputPath,
 )
-from edgecv_cli.config.common import ENGINES, CoreList, ImageSize, ReportPath, Scenario
+from edgecv_cli.config.common import (
+    ENGINES,
+    CoreList,
+    ImageSize,
+    ReportPath,
+    Scenario,
+    require_caching,
+)
 from edgecv_cli.config.fail_if import Condition, refuse_contradictions
 from edgecv_cli.core.errors import UsageError
 
@@ -59,6 +66,11 @@ class BenchmarkConfig(CommonConfig):
         le=86_400,
         description="Seconds that a model may take to load and to answer once, before it is given "
         "up as hung.",
+    )
+    model_cache: bool = Field(
+        False,
+        description="Let engines that can load what an earlier start compiled (openvino), and say "
+        "how many launches did. Without it every load compiles.",
     )
     end_to_end: bool = Field(
         False,
@@ -163,6 +175,17 @@ class BenchmarkConfig(CommonConfig):
         if self.label and self.devices is None:
             raise UsageError(
                 "--label picks devices, and there are none", remedy="add --devices FLEET.yaml"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_caches(self) -> Self:
+        if self.model_cache:
+            require_caching(self.engine)
+        if self.model_cache and self.devices is not None:
+            raise UsageError(
+                "--model-cache is this machine's, and --devices names others",
+                remedy="leave --model-cache out",
             )
         return self
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from edgecv_cli.config.base import OutputPath
+from edgecv_cli.core.errors import UsageError
 
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86", "cpu-arm", "tensorrt", "openvino", "generic"]
 Prefer = Literal["accuracy", "balanced", "speed"]
@@ -18,6 +19,9 @@ Scenario = Literal["single-stream", "multi-stream"]
 
 ENGINES = ("onnxruntime", "openvino", "litert", "tensorrt", "coreml")
 """The engines that edgecv runs models on, for shells to complete; runtime/ has them."""
+
+CACHING_ENGINES = frozenset({"openvino"})
+"""Those that can keep what they compile for later starts."""
 
 _SIZE = re.compile(r"(\d{1,9})[xX×](\d{1,9})")
 _CORES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
@@ -70,6 +74,20 @@ CoreList = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$"}),
 ]
 """Logical cores, written ``0,2-3``, as taskset(1) does."""
+
+
+def require_caching(engines: Sequence[str]) -> None:
+    """Refuse a model cache where no engine has one; ``engines`` as ``--engine`` takes them.
+
+    Raises:
+        UsageError: naming the engines that have one.
+    """
+    if not any(name.partition(":")[0] in CACHING_ENGINES for name in engines):
+        able = " or ".join(sorted(CACHING_ENGINES))
+        raise UsageError(
+            f"--model-cache: engine {', '.join(engines)} keeps nothing that it compiled",
+            remedy=f"add --engine {able}, or leave --model-cache out",
+        )
 
 
 @dataclass(frozen=True)

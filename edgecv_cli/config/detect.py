@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input, OutputPath
-from edgecv_cli.config.common import ENGINES, ImageSize
+from edgecv_cli.config.common import ENGINES, ImageSize, require_caching
 from edgecv_cli.core.errors import UsageError
 
 Save = Literal["image", "video", "json", "coco", "csv", "yolo"]
@@ -59,7 +59,18 @@ class DetectConfig(CommonConfig):
     engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."
     )
+    model_cache: bool = Field(
+        False,
+        description="Keep what the engine compiles in the user's cache, which makes the next start "
+        "faster: openvino.",
+    )
     force: bool = Field(False, description="Overwrite files in an existing output folder.")
+
+    @model_validator(mode="after")
+    def _engine_caches(self) -> Self:
+        if self.model_cache:
+            require_caching([self.engine])
+        return self
 
     @model_validator(mode="after")
     def _save_has_a_place(self) -> Self:

@@ -104,15 +104,17 @@ def open_predictor(
     threads: int | None = None,
     profile: Profile | None = None,
     exact: bool = False,
+    model_cache: bool = False,
 ) -> Predictor:
     """Load a detector with an engine; the profile defaults to the artifact's own thresholds.
 
-    ``exact`` runs quantize and dequantize as they are written, without integer kernels.
+    ``exact`` runs quantize and dequantize as they are written, without integer kernels;
+    ``model_cache`` keeps what the engine compiles for later starts.
 
     Raises:
         EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
     """
-    runner = open_runner(artifact, engine, threads, exact=exact)
+    runner = open_runner(artifact, engine, threads, exact=exact, model_cache=model_cache)
     try:
         return Predictor(runner, spec, profile or detection_profile(spec))
     except EdgeCVError:

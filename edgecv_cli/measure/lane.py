@@ -40,6 +40,7 @@ class BenchRow:
         input_size: [height, width] for a model that leaves it open.
         affinity: the logical cores that its process may run on; None is all.
         patience_s: seconds that it may take to load and to answer for the first time.
+        model_cache: whether it may be loaded from what an earlier start compiled.
     """
 
     model: Path
@@ -49,6 +50,7 @@ class BenchRow:
     input_size: tuple[int, int] | None = None
     affinity: tuple[int, ...] | None = None
     patience_s: float = 300.0
+    model_cache: bool = False
 
     @property
     def cores(self) -> int:
@@ -77,7 +79,7 @@ class Lane:
         row: what is timed.
         start: makes its child process.
         launches: nanoseconds of single inferences, [launch][round][inference].
-        load_ns, first_ns: one entry a launch.
+        load_ns, first_ns, from_cache: one entry a launch.
         block, settling: inferences of a round that are timed, and those before them that are not.
         inference_ns: one warm inference.
         unsteady: launches whose warm-up ended without a steady median.
@@ -90,6 +92,7 @@ class Lane:
     launches: list[list[list[int]]] = field(default_factory=list)
     load_ns: list[int] = field(default_factory=list)
     first_ns: list[int] = field(default_factory=list)
+    from_cache: list[bool | None] = field(default_factory=list)
     provider: str | None = None
     batch: int | None = None
     peak_rss_bytes: int | None = None
@@ -124,6 +127,7 @@ class Lane:
                 "spec": row.spec.model_dump(mode="json") if row.spec else None,
                 "input_size": list(row.input_size) if row.input_size else None,
                 "seed": seed,
+                "model_cache": row.model_cache,
             },
             row.patience_s,
         )
@@ -131,6 +135,7 @@ class Lane:
             self.launches.append([])
             self.load_ns.append(answer["load_ns"])
             self.first_ns.append(answer["first_ns"])
+            self.from_cache.append(answer.get("from_cache"))
             self.provider, self.batch = answer["provider"], answer.get("batch")
             self.notes = list(answer.get("notes", ()))
 

@@ -244,10 +244,16 @@ def _run_of(lane: Lane, seed: int) -> BenchRun:
             "intervals": latency_intervals(lane.launches, batch=lane.batch or 1, seed=seed) or None,
             "first_inference_ms": _ms(lane.first_ns),
             "load_ms": _ms(lane.load_ns),
+            "loads_from_cache": _cached(lane.from_cache),
             "peak_rss_bytes": lane.peak_rss_bytes,
             "energy": lane.energy.use(seed) if lane.energy else None,
         }
     )
+
+
+def _cached(loads: Sequence[bool | None]) -> int | None:
+    """Count the launches that the model cache served; None where it was not asked for."""
+    return sum(map(bool, loads)) if any(one is not None for one in loads) else None
 
 
 def _ms(nanoseconds: Sequence[int]) -> float | None:

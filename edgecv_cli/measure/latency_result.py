@@ -61,6 +61,11 @@ class BenchRun(Part):
         description="Loading the model in a fresh process, the engine's import included; median "
         "over launches.",
     )
+    loads_from_cache: int | None = Field(
+        default=None,
+        description="Launches that took the compiled model from the engine's model cache; absent "
+        "where --model-cache was not given, and then load_ms is that of a load without it.",
+    )
     peak_rss_bytes: int | None = Field(
         default=None, description="Largest resident set of the child process, interpreter included."
     )

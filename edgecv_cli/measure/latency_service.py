@@ -59,7 +59,12 @@ class LatencyService:
         stay_on(payload.get("affinity"))
         artifact = Artifact.open(Path(payload["model"]))
         started = time.perf_counter_ns()
-        self._runner = open_runner(artifact, payload["engine"], payload.get("threads"))
+        self._runner = open_runner(
+            artifact,
+            payload["engine"],
+            payload.get("threads"),
+            model_cache=payload.get("model_cache", False),
+        )
         loaded = time.perf_counter_ns()
         self._loading_peak = peak_rss_bytes()
         self._feeds = network_feeds(
@@ -73,6 +78,7 @@ class LatencyService:
         return {
             "load_ns": loaded - started,
             "first_ns": self._once(),
+            "from_cache": self._runner.execution.from_cache,
             "provider": self._runner.execution.provider,
             "batch": _batch(self._feeds[0]),
             "notes": list(

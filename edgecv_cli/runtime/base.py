@@ -29,6 +29,8 @@ class EngineOptions:
         profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
         streams: inferences that are meant to be in flight at once, through requests of their own;
             they share the threads.
+        model_cache: keep what is compiled in the user's cache and take it from there, where the
+            engine can.
     """
 
     device: str | None = None
@@ -38,6 +40,7 @@ class EngineOptions:
     exact: bool = False
     profile: bool = False
     streams: int = 1
+    model_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Execution:
 
     ``precision`` says in words what the layers work in, or ``unknown`` where the engine does
     not show it. ``debug`` says that the engine was built for debugging, which is slow.
+    ``from_cache``: whether the compiled model came from the model cache; None where none was asked.
     """
 
     engine: str
@@ -54,6 +58,7 @@ class Execution:
     device: str
     precision: str
     debug: bool = False
+    from_cache: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def open_runner(
     exact: bool = False,
     profile: bool = False,
     streams: int = 1,
+    model_cache: bool = False,
 ) -> Runner:
     """Load a model with an engine.
 
@@ -39,6 +40,7 @@ def open_runner(
         exact: run quantize and dequantize as they are written, without integer kernels.
         profile: keep the time of each node, which slows the model; see ``runtime/operators.py``.
         streams: inferences that are meant to be in flight at once; they share the threads.
+        model_cache: keep what the engine compiles for later starts, where the engine can.
 
     Raises:
         UsageError: no engine of that name, or it does not read this format.
@@ -70,6 +72,7 @@ def open_runner(
             exact=exact,
             profile=profile,
             streams=streams,
+            model_cache=model_cache,
         ),
     )
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.require import require
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.runtime.base import Availability, EngineOptions, Execution, still_running
+from edgecv_cli.runtime.openvino_cache import model_cache
 from edgecv_cli.runtime.openvino_file import require_own_weights
 from edgecv_cli.runtime.openvino_profile import mean_ns, read_counters
 from edgecv_cli.runtime.operators import OperatorTime, not_recording
@@ -59,16 +61,24 @@ class OpenVinoEngine:
         core = ov.Core()
         device = _device(core, options.device or "cpu")
         precision = _precision(core, device, options.precision or _DEFAULT_PRECISION)
+        # What is internal to a plugin, or for a look inside, is kept out of the cache.
+        caches = options.model_cache and not (options.exact or options.profile)
+        settings = _settings(device, precision, options)
+        if caches:
+            settings["CACHE_DIR"] = str(model_cache())
         try:
             model = core.read_model(artifact.path)
             require_own_weights(model, artifact.path)
-            compiled = core.compile_model(model, device, _settings(device, precision, options))
+            compiled = core.compile_model(model, device, settings)
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO can't load '{artifact.path}': {told(error)}",
                 remedy=_otherwise(artifact),
             ) from error
         execution = _execution(ov, compiled, device)
+        if caches:
+            hit = bool(compiled.get_property("LOADED_FROM_CACHE"))
+            execution = replace(execution, from_cache=hit)
         _require_kept(execution, compiled, precision, exact=options.exact)
         return OpenVinoRunner(compiled, execution, ov.Tensor, profile=options.profile)
 

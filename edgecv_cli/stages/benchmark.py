@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.config.common import CACHING_ENGINES
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError, UsageError
 from edgecv_cli.measure.fitness import misfit
@@ -153,6 +154,7 @@ def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> li
             input_size=config.input_size,
             affinity=config.affinity,
             patience_s=config.timeout,
+            model_cache=config.model_cache and engine.partition(":")[0] in CACHING_ENGINES,
         )
         for engine in config.engine
         for path in config.models

@@ -155,7 +155,12 @@ def load_model(config: DetectConfig) -> Loaded:
     spec = recognised.spec
     profile = detection_profile(spec, conf=config.conf, iou=config.iou)
     predictor = open_predictor(
-        artifact, spec, engine=config.engine, threads=config.threads, profile=profile
+        artifact,
+        spec,
+        engine=config.engine,
+        threads=config.threads,
+        profile=profile,
+        model_cache=config.model_cache,
     )
     execution = predictor.runner.execution
     return Loaded(predictor, spec, profile, execution, artifact.sha256, warned)

@@ -71,6 +71,8 @@ def _names_tell(runs: Sequence[BenchRun]) -> bool:
 def _row(run: BenchRun, name: str, *, with_map: bool) -> tuple[str, ...]:
     between = (run.intervals or {}).get("p50_ms")
     within = "" if between is None else f" ±{(between.high - between.low) / 2:.2f}"
+    known = run.loads_from_cache
+    cached = "" if known is None else f" ({known} of {run.launches} from cache)"
     cells = (
         name,
         run.engine,
@@ -78,7 +80,7 @@ def _row(run: BenchRun, name: str, *, with_map: bool) -> tuple[str, ...]:
         fixed(run.p95_ms, 2),
         fixed(run.p99_ms, 2),
         fixed(run.fps, 1),
-        fixed(run.load_ms, 0),
+        fixed(run.load_ms, 0, cached),
         megabytes(run.peak_rss_bytes),
         megabytes(run.size_bytes),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgecv_cli.config.benchmark import BenchmarkConfig
-from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.config.detect import DetectConfig
+from edgecv_cli.core.errors import ConfigError, UsageError
 
 
 def made(**options):
@@ -37,3 +38,14 @@ def test_cores_are_written_back_as_they_are_read():
 def test_a_benchmark_of_nothing_is_refused(option):
     with pytest.raises(ConfigError, match=next(iter(option))):
         made(**option)
+
+
+def test_a_model_cache_needs_an_engine_that_has_one():
+    assert made(model_cache=True, engine=["onnxruntime", "openvino:cpu"]).model_cache
+    with pytest.raises(UsageError, match="onnxruntime, litert keeps nothing") as refused:
+        made(model_cache=True, engine=["onnxruntime", "litert"])
+    assert "--engine openvino" in refused.value.remedy
+    with pytest.raises(UsageError, match="--devices names others"):
+        made(model_cache=True, engine=["openvino"], devices="fleet.yaml")
+    with pytest.raises(UsageError, match="keeps nothing"):
+        DetectConfig.from_options(model="a.onnx", sources=["b.jpg"], model_cache=True)

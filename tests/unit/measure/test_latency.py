@@ -55,8 +55,12 @@ class Stub:
             raise failure[1]
         if method == "open":
             batch = self.world.batches.get(self.name)
+            # As an engine with a model cache: the first launch fills it, the others find it.
+            opened = [one for one in self.world.calls if one[:2] == (self.name, "open")]
+            cached = len(opened) > 1 if payload["model_cache"] else None
             return {
-                "load_ns": 50 * MS, "first_ns": 30 * MS, "provider": "Fake", "batch": batch
+                "load_ns": 50 * MS, "first_ns": 30 * MS, "provider": "Fake", "batch": batch,
+                "from_cache": cached,
             }  # fmt: skip
         if method == "memory":
             return {"peak_rss_bytes": 1000}
@@ -101,6 +105,15 @@ def test_rows_are_reported_in_the_order_that_was_asked_for():
     assert fast.rounds == result.rounds == 40
     assert fast.samples % 40 == 0
     assert 0.9 * 2000 <= fast.samples * fast.mean_ms <= 1.1 * 2000
+
+
+def test_a_load_from_the_model_cache_is_asked_for_and_counted():
+    world = World(a=20 * MS, b=20 * MS)
+    asked = [BenchRow(Path("a.onnx")), BenchRow(Path("b.onnx"), model_cache=True)]
+
+    result = benchmark(asked, duration_s=2, launches=3, context=Context(), start=world.start)
+
+    assert [run.loads_from_cache for run in result.runs] == [None, 2]
 
 
 def test_a_run_of_several_images_says_so():

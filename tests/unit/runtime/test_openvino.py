@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 
 import models
 import numpy as np
@@ -11,7 +12,13 @@ import pytest
 from runner_contract import RunnerContract
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.core.errors import EngineError, MissingDependencyError, UsageError
+from edgecv_cli.core.errors import (
+    EngineError,
+    MissingDependencyError,
+    OutputError,
+    UsageError,
+)
+from edgecv_cli.runtime import openvino_cache
 from edgecv_cli.runtime.opening import open_runner
 
 HERE = importlib.util.find_spec("openvino") is not None
@@ -67,6 +74,59 @@ class TestOpenVino(RunnerContract):
 
         for name, value in runner.infer({"images": x}).items():
             np.testing.assert_array_equal(runner.infer({"images": turned})[name], value)
+
+
+@needs_openvino
+def test_the_model_cache_serves_the_next_start_and_a_broken_one_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    artifact = saved(models.ssd(), tmp_path)
+
+    def opened(**options):
+        runner = open_runner(artifact, "openvino", threads=1, **options)
+        feeds = {one.name: np.full(one.shape, 0.5, one.dtype) for one in runner.inputs}
+        found = runner.infer(feeds)
+        runner.close()
+        return runner.execution.from_cache, found
+
+    plain, told = opened()
+    assert plain is None
+    assert not (tmp_path / "cache").exists()
+    hits = []
+    for _ in range(2):
+        hit, found = opened(model_cache=True)
+        hits.append(hit)
+        for name, value in told.items():
+            np.testing.assert_array_equal(found[name], value)
+    assert hits == [False, True]
+    (blob,) = (tmp_path / "cache" / "edgecv" / "openvino").iterdir()
+    assert blob.parent.stat().st_mode & 0o077 == 0
+    blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
+    assert opened(model_cache=True)[0] is False
+    # Not for what is run as it is written: that is a switch of the plugin's own.
+    assert opened(model_cache=True, exact=True)[0] is None
+
+
+def test_the_model_cache_keeps_to_its_limit(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(openvino_cache, "MOST_BYTES", 250)
+    folder = openvino_cache.model_cache()
+    for age, name in enumerate(("new", "old", "oldest")):
+        (folder / name).write_bytes(bytes(100))
+        os.utime(folder / name, ns=(10**18 - age, 10**18 - age))
+
+    assert openvino_cache.model_cache() == folder
+
+    assert sorted(path.name for path in folder.iterdir()) == ["new", "old"]
+
+
+def test_a_model_cache_that_can_t_be_made_is_an_error_in_words(tmp_path, monkeypatch):
+    (tmp_path / "edgecv").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(OutputError, match="model cache") as caught:
+        openvino_cache.model_cache()
+
+    assert "leave --model-cache out" in caught.value.remedy
 
 
 @needs_openvino
