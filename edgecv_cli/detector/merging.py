@@ -47,38 +47,51 @@ def merge(found: Parted, *, iou: float, share: float) -> Detections:
     Returns:
         Merged boxes, by falling score; equal scores stay in the order they came in.
     """
-    boxes = found.detections.boxes.astype(np.float64)
-    scores = found.detections.scores.copy()
-    left = np.ones(len(boxes), np.bool_)
+    classes = found.detections.class_ids
+    merged = [
+        _merge_class(found, np.flatnonzero(classes == one), iou, share)
+        for one in np.unique(classes)
+    ]
+    if not merged:
+        return found.detections
+    boxes, scores, places = (np.concatenate(columns) for columns in zip(*merged, strict=True))
+    order = np.lexsort((places, -scores))
+    return Detections(boxes[order], scores[order], classes[places[order]])
+
+
+def _merge_class(
+    found: Parted, places: NDArray[np.intp], iou: float, share: float
+) -> tuple[FloatArray, FloatArray, NDArray[np.intp]]:
+    """Return boxes, scores and places of what is left of the boxes at these places."""
+    boxes = found.detections.boxes[places].astype(np.float64)
+    scores = found.detections.scores[places]
+    parts, cut = found.parts[places], found.cut[places]
+    left = np.ones(len(places), np.bool_)
     kept = []
-    for index in np.lexsort((-scores, found.cut)):
+    for index in np.lexsort((-scores, cut)):
         if not left[index]:
             continue
-        taken = left & _match(found, boxes, index, iou, share)
+        taken = left & (parts != parts[index])
+        taken &= _match(boxes, cut, index, iou, share)
         taken[index] = True
         left &= ~taken
         scores[index] = scores[taken].max()
-        if found.cut[index]:
+        if cut[index]:
             corners = boxes[taken]
             boxes[index] = [*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)]
         kept.append(index)
-    order = np.array(sorted(kept, key=lambda index: (-scores[index], index)), np.intp)
-    joined: FloatArray = boxes[order].astype(np.float32)
-    return Detections(joined, scores[order], found.detections.class_ids[order])
+    return boxes[kept].astype(np.float32), scores[kept], places[kept]
 
 
 def _match(
-    found: Parted, boxes: NDArray[np.float64], index: int, iou: float, share: float
+    boxes: NDArray[np.float64], cut: BoolArray, index: int, iou: float, share: float
 ) -> BoolArray:
-    """Return which boxes are the same thing as that of an index, seen from another part."""
-    classes = found.detections.class_ids
+    """Return which boxes could be the same thing as that of an index."""
     box = boxes[index]
     wide = np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0])
     tall = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
     inter = np.clip(wide, 0, None) * np.clip(tall, 0, None)
     areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
     smaller, union = np.minimum(areas, areas[index]), areas + areas[index] - inter
-    cut = found.cut | found.cut[index]
-    same: BoolArray = np.where(cut, inter > share * smaller, inter > iou * union)
-    same &= (classes == classes[index]) & (found.parts != found.parts[index])
+    same: BoolArray = np.where(cut | cut[index], inter > share * smaller, inter > iou * union)
     return same
