@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgecv_cli.config.base import (
-    ArtifactPath,
-    CommonConfig,
-    DatasetPath,
-    Flag,
-    Input,
-    OutputPath,
-)
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, ReportPath
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.base import DatasetPath, Flag, OutputPath
+from edgecv_cli.config.common import ReportPath
+from edgecv_cli.config.conversion import ComparedPath, Verified, VerifiedConfig
 from edgecv_cli.core.errors import UsageError
 
-DEFAULT_DROP = MaxDrop(1.0, "%")
 DEFAULT_BITS = 6
 
 Target = Literal["iOS15", "iOS16", "iOS17", "iOS18", "macOS12", "macOS13", "macOS14", "macOS15"]
 _COMPRESSES = ("iOS16", "iOS17", "iOS18", "macOS13", "macOS14", "macOS15")
-_ComparedPath = Annotated[Path, Input("images", limit="limit")]
 
 
-class ConvertCoremlConfig(CommonConfig):
+class ConvertCoremlConfig(VerifiedConfig):
     """Options of convert-coreml."""
 
-    model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
-        description="Detector to convert (.onnx), in float."
-    )
+    suffix: ClassVar[str] = ".mlpackage"
+
     output: Annotated[OutputPath, Flag("-o", "--output", metavar="OUT.mlpackage")] = Field(
         description="Where the Core ML package, a folder, is saved."
     )
@@ -53,22 +42,15 @@ class ConvertCoremlConfig(CommonConfig):
     minimum_deployment_target: Target = Field(
         "iOS17", description="Oldest system that the package runs on."
     )
-    images: Annotated[_ComparedPath | None, Flag(metavar="DIR")] = Field(
+    images: Annotated[ComparedPath | None, Flag(metavar="DIR")] = Field(
         None, description="On macOS: images to compare detections on; no labels needed."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
         None, description="On macOS: labelled images for the accuracy gate."
     )
-    limit: Annotated[int | None, Flag(metavar="N")] = Field(
-        None, ge=1, description="Images of --images and --data to use. Default: all."
-    )
-    input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
-        None, description="Input size that a model which leaves it open is fixed to."
-    )
     report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
         None, description="Write what was found as one HTML file, even if a gate refuses."
     )
-    force: bool = Field(False, description="Overwrite an existing output.")
 
     engine: Annotated[
         str, Flag(metavar="coreml[:UNITS]", panel="How it is verified", suggest=("coreml",))
@@ -88,18 +70,12 @@ class ConvertCoremlConfig(CommonConfig):
         description="Agreement with the original. Default with --images: 0.99, of compressed "
         "weights 0.90.",
     )
-    max_drop: Annotated[DropGate | None, Flag(metavar="1%|0.5pt", panel="Gates")] = Field(
-        None, description="Largest loss of mAP on --data. Default with --data: 1%."
-    )
     min_snr: Annotated[float | None, Flag(metavar="DB", panel="Gates")] = Field(
         None,
         ge=0,
         le=200,
         description="Least signal-to-noise ratio of every output. Default without images: 20, of "
         "compressed weights 10.",
-    )
-    min_speedup: Annotated[float | None, Flag(metavar="R", panel="Gates")] = Field(
-        None, ge=0, le=1000, description="Least speed against ONNX Runtime. Default: any."
     )
     require: Annotated[Verified | None, Flag(panel="Gates")] = Field(
         None,
@@ -109,16 +85,6 @@ class ConvertCoremlConfig(CommonConfig):
     keep_rejected: Annotated[OutputPath | None, Flag(metavar="PATH.mlpackage", panel="Gates")] = (
         Field(None, description="Where to keep the result if a gate refuses it.")
     )
-
-    @model_validator(mode="after")
-    def _saved_as_package(self) -> Self:
-        for flag, path in (("--output", self.output), ("--keep-rejected", self.keep_rejected)):
-            if path is not None and path.suffix.lower() != ".mlpackage":
-                raise UsageError(
-                    f"{flag} {path}: the name does not end in .mlpackage, so nothing would open it",
-                    remedy=f"name it {path.stem}.mlpackage",
-                )
-        return self
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -140,15 +106,6 @@ class ConvertCoremlConfig(CommonConfig):
                 f"--engine {self.engine} can't run the result as it is to be verified",
                 remedy="use --engine coreml or coreml:UNITS",
             )
-        if self.max_drop is not None and self.data is None:
-            raise UsageError(
-                "--max-drop needs labelled images to measure the drop on",
-                remedy="add --data DIR (labelled images), or use --min-agreement with --images",
-            )
-        if self.min_agreement is not None and not (self.images or self.data):
-            raise UsageError(
-                "--min-agreement needs images to compare detections on", remedy="add --images DIR"
-            )
         return self
 
     @property
@@ -167,10 +124,3 @@ class ConvertCoremlConfig(CommonConfig):
     def required(self) -> Verified:
         """How far the result must have been verified."""
         return self.require or ("ran" if platform.system() == "Darwin" else "structure")
-
-    @property
-    def drop_gate(self) -> MaxDrop | None:
-        """The accuracy gate in force: None without labelled data, else what was asked or 1 %."""
-        if self.data is None:
-            return None
-        return self.max_drop if self.max_drop is not None else DEFAULT_DROP

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
@@ -14,11 +13,16 @@ from edgecv_cli.config.base import (
     DatasetPath,
     FilePath,
     Flag,
-    Input,
     OutputPath,
 )
 from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, Prefer
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import (
+    CalibrationPath,
+    ComparedPath,
+    Verified,
+    require_int8,
+)
+from edgecv_cli.config.gating import drop_in_force, require_labels
 from edgecv_cli.config.quantize import DEFAULT_AGREEMENT, DEFAULT_DROP
 from edgecv_cli.core.errors import UsageError
 
@@ -30,8 +34,6 @@ _CLASSIC = (
 VERIFIED: tuple[Verified, ...] = ("structure", "built", "ran")
 """How far a conversion was verified, from least to most."""
 
-_CheckedPath = Annotated[Path, Input("images", limit="limit")]
-_CalibrationPath = Annotated[Path, Input("images", limit="calibration_images")]
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
@@ -91,7 +93,7 @@ class ConvertTrtConfig(CommonConfig):
         Field(None, description="GPUs to build for. Default: all that TensorRT-RTX offers.")
     )
 
-    calibration: Annotated[_CalibrationPath | None, Flag(metavar="DIR", panel="To int8")] = Field(
+    calibration: Annotated[CalibrationPath | None, Flag(metavar="DIR", panel="To int8")] = Field(
         None, description="Images to calibrate on, for --precision int8 of a float model."
     )
     calibration_images: Annotated[int, Flag(metavar="N", panel="To int8")] = Field(
@@ -123,7 +125,7 @@ class ConvertTrtConfig(CommonConfig):
         Field(None, description="timing.cache of an earlier build, which makes this one faster.")
     )
 
-    images: Annotated[_CheckedPath | None, Flag(metavar="DIR", panel="Gates")] = Field(
+    images: Annotated[ComparedPath | None, Flag(metavar="DIR", panel="Gates")] = Field(
         None,
         description="Images to check the fixed model on, against the original, and for the golden "
         "inputs of a bundle; no labels.",
@@ -168,21 +170,14 @@ class ConvertTrtConfig(CommonConfig):
                 raise UsageError(
                     f"{self.option_name(name)} is of use with --fix alone", remedy="add --fix"
                 )
-        if self.max_drop is not None and self.data is None:
-            raise UsageError(
-                "--max-drop needs labelled images to measure the drop on",
-                remedy="add --data DIR (labelled images), or use --min-agreement",
-            )
+        require_labels(self.max_drop, self.data, instead="--min-agreement")
         if self.min_agreement is not None and not (self.images or self.data or self.calibration):
             raise UsageError("--min-agreement needs images", remedy="add --images DIR")
         return self
 
     @model_validator(mode="after")
     def _calibrating(self) -> Self:
-        if self.calibration is not None and self.precision != "int8":
-            raise UsageError(
-                "--calibration is for --precision int8", remedy="add --precision int8, or leave it"
-            )
+        require_int8(self.calibration, self.precision)
         return self
 
     @model_validator(mode="after")
@@ -233,9 +228,7 @@ class ConvertTrtConfig(CommonConfig):
     @property
     def drop_gate(self) -> MaxDrop | None:
         """The accuracy gate in force: None without labelled data, else what was asked or 3 %."""
-        if self.data is None:
-            return None
-        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+        return drop_in_force(self.max_drop, self.data, DEFAULT_DROP)
 
     @property
     def agreement_gate(self) -> float | None:

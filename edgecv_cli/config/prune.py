@@ -15,6 +15,7 @@ from edgecv_cli.config.base import (
     OutputPath,
 )
 from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
+from edgecv_cli.config.gating import drop_in_force, require_labels, require_time
 from edgecv_cli.core.errors import UsageError
 
 DEFAULT_DROP = MaxDrop(3.0, "%")
@@ -114,20 +115,12 @@ class PruneConfig(CommonConfig):
 
     @model_validator(mode="after")
     def _drop_needs_labels(self) -> Self:
-        if self.max_drop is not None and self.data is None:
-            raise UsageError(
-                "--max-drop needs labelled images to measure the drop on",
-                remedy="add --data DIR (labelled images), or use --min-agreement",
-            )
+        require_labels(self.max_drop, self.data, instead="--min-agreement")
         return self
 
     @model_validator(mode="after")
     def _speed_is_measured(self) -> Self:
-        if self.min_speedup is not None and not self.speed_seconds:
-            raise UsageError(
-                "--min-speedup needs the speed that --speed-seconds 0 leaves out",
-                remedy="leave --speed-seconds out",
-            )
+        require_time(self.min_speedup, self.speed_seconds)
         return self
 
     @property
@@ -140,9 +133,7 @@ class PruneConfig(CommonConfig):
     @property
     def drop_gate(self) -> MaxDrop | None:
         """The accuracy gate in force: None without labelled data, else what was asked or 3 %."""
-        if self.data is None:
-            return None
-        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+        return drop_in_force(self.max_drop, self.data, DEFAULT_DROP)
 
     @property
     def agreement_gate(self) -> float | None:

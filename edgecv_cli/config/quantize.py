@@ -25,6 +25,7 @@ from edgecv_cli.config.common import (
     ReportPath,
     Target,
 )
+from edgecv_cli.config.gating import drop_in_force, require_labels
 from edgecv_cli.core.errors import UsageError
 
 Placement = Literal[
@@ -188,11 +189,7 @@ class QuantizeConfig(CommonConfig):
                 "bf16 is a way to run a float file, not another file",
                 remedy="run the model as it is with --engine openvino:cpu:bf16",
             )
-        if self.max_drop is not None and self.data is None:
-            raise UsageError(
-                "--max-drop needs labelled images to measure the drop on",
-                remedy="add --data DIR (labelled images), or use --min-agreement",
-            )
+        require_labels(self.max_drop, self.data, instead="--min-agreement")
         if self.calibration is None and self.plan is None:
             raise UsageError(
                 "no calibration images were given",
@@ -203,9 +200,7 @@ class QuantizeConfig(CommonConfig):
     @property
     def drop_gate(self) -> MaxDrop | None:
         """The accuracy gate in force: None without labelled data, else what was asked or 3 %."""
-        if self.data is None:
-            return None
-        return self.max_drop if self.max_drop is not None else DEFAULT_DROP
+        return drop_in_force(self.max_drop, self.data, DEFAULT_DROP)
 
     @property
     def agreement_gate(self) -> float | None:

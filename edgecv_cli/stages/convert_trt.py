@@ -13,7 +13,7 @@ from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step,
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.compress.quantization.float_forms import to_fp16
 from edgecv_cli.compress.quantization.half_around import to_fp16_around
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import Verified
 from edgecv_cli.config.convert_trt import VERIFIED, ConvertTrtConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError

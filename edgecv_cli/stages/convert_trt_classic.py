@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import Verified
 from edgecv_cli.config.convert_trt import ConvertTrtConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import EngineError, GateNotMetError

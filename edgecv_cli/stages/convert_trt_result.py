@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from edgecv_cli.artifact.lineage import Step
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import Verified
 from edgecv_cli.core.result import Drop, Part, Result
 from edgecv_cli.graph.tensorrt.finding import Level
 from edgecv_cli.measure.parity import Parity

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgecv_cli.compress.quantization.judge import describe_points
 from edgecv_cli.config.common import MaxDrop
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import Verified
 from edgecv_cli.stages.converting.verify import Seen
 
 _STEPS: tuple[Verified, ...] = ("structure", "built", "ran")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.config.convert_openvino import Verified
+from edgecv_cli.config.conversion import Verified
 from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import EdgeCVError, EngineError
