@@ -150,7 +150,8 @@ def _reaching(scores: Array, bar: float) -> NDArray[np.intp]:
     if scores.shape[1] == 1:
         return np.flatnonzero(scores[:, 0] >= bar)
     if scores.strides[0] < scores.strides[1]:  # classes are the slow axis: one pass a class
-        return np.flatnonzero(scores.max(axis=1) >= bar)
+        # over rows of a dense array, which numpy does in half the time of columns of its view
+        return np.flatnonzero(scores.T.max(axis=0) >= bar)
     # a row's maximum costs twice as much as finding the few that reach
     rows: NDArray[np.intp] = np.flatnonzero(scores >= bar) // scores.shape[1]
     first = np.ones(len(rows), np.bool_)

@@ -55,15 +55,25 @@ class InputFeed:
         if math.prod(shape) > _MOST_PIXELS:
             raise ModelError(f"input {image} is too large to be fed", remedy="export a smaller one")
         self._tensor: NDArray[Any] = np.zeros(shape, self.spec.dtype)
+        self._bordered: Letterbox | None = None  # whose padding the buffer holds
         self.feeds: Mapping[str, NDArray[Any]] = {
             tensor.name: self._tensor if tensor is image else _numbers(tensor, spec, self.batch)
             for tensor in inputs
         }
 
     def fill(self, picture: ByteArray) -> Letterbox:
-        """Write a picture (uint8 BGR [H, W, 3]); returns the geometry for the way back."""
-        fit = Letterbox.fit(picture.shape[:2], self.spec)
-        fit.apply(picture, self._tensor[0])
+        """Write a picture (uint8 BGR [H, W, 3]); returns the geometry for the way back.
+
+        The padding is written when the size of the pictures changes: nobody else may write into
+        the buffer.
+        """
+        last, self._bordered = self._bordered, None
+        if last is not None and last.source == picture.shape[:2]:
+            fit = last
+        else:
+            fit = Letterbox.fit(picture.shape[:2], self.spec)
+        fit.apply(picture, self._tensor[0], bordered=fit is last)
+        self._bordered = fit
         self._tensor[1:] = self._tensor[0]
         return fit
 

@@ -2,8 +2,8 @@
 
 Candidates are taken in blocks, best scores first. A block drops what an already kept box
 covers, and settles the rest by iterating *kept = not covered by a better kept one* to its fixed
-point, which is the greedy answer. Work stops once enough are kept, so thousands of candidates
-cost little more than the best few hundred.
+point, which is the greedy answer. Within a block each pair is looked at once. Work stops once
+enough are kept, so thousands of candidates cost little more than the best few hundred.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ BLOCK = 128
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]
 
-_ABOVE = np.triu(np.ones((BLOCK, BLOCK), np.bool_), 1)
+# Every pair of a block, the worse box first: those of its first n boxes stand first.
+_WORSE, _BETTER = np.tril_indices(BLOCK, -1)
 
 
 def suppress(
@@ -46,7 +47,7 @@ def suppress(
         if len(kept):
             covered = _covers(boxes, classes, kept, block, iou).any(axis=0)
             block = block[~covered]
-        kept = np.concatenate([kept, block[_settle(_covers(boxes, classes, block, block, iou))]])
+        kept = np.concatenate([kept, block[_settle(boxes[block], classes[block], iou)]])
     return detections.take(order[kept[:limit]])
 
 
@@ -68,12 +69,35 @@ def _covers(
     return over
 
 
-def _settle(covers: BoolArray) -> BoolArray:
-    """Which of n boxes in score order greedy suppression keeps; covers is [n, n]."""
-    better = covers & _ABOVE[: len(covers), : len(covers)]
-    kept: BoolArray = np.ones(len(covers), np.bool_)
+def _settle(boxes: NDArray[np.float64], classes: NDArray[np.int64], iou: float) -> BoolArray:
+    """Which of n boxes [n, 4] in score order greedy suppression keeps."""
+    count = len(boxes)
+    kept: BoolArray = np.ones(count, np.bool_)
+    pairs = count * (count - 1) // 2
+    worse, better = _WORSE[:pairs], _BETTER[:pairs]
+    covered = np.flatnonzero(_overlap(boxes, worse, better, iou))
+    worse, better = worse[covered], better[covered]
+    same = classes[worse] == classes[better]
+    worse, better = worse[same], better[same]
     while True:
-        settled: BoolArray = np.logical_not(better[kept].any(axis=0))
-        if (settled == kept).all():
+        settled: BoolArray = np.ones(count, np.bool_)
+        settled[worse[kept[better]]] = False
+        if np.array_equal(settled, kept):
             return kept
         kept = settled
+
+
+def _overlap(boxes: NDArray[np.float64], a: IndexArray, b: IndexArray, iou: float) -> BoolArray:
+    """Whether box a[i] and box b[i] overlap by more than iou."""
+    left, top, right, bottom = np.ascontiguousarray(boxes.T)
+    inter = np.minimum(right[a], right[b])
+    inter -= np.maximum(left[a], left[b])
+    tall = np.minimum(bottom[a], bottom[b])
+    tall -= np.maximum(top[a], top[b])
+    np.maximum(inter, 0, out=inter)
+    inter *= np.maximum(tall, 0, out=tall)
+    areas = (right - left) * (bottom - top)
+    union = areas[b] + areas[a]
+    union -= inter
+    over: BoolArray = inter > iou * union
+    return over

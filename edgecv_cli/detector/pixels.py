@@ -1,8 +1,9 @@
 """Pixels of a resized image as the network wants them: colour order, values, layout, type.
 
-Which of 256 values a pixel becomes is looked up, once a channel, in tables of the input's own
-element type: no arithmetic is done on the picture. A ``uint8`` input takes the pixel as it is,
-since its scaling is inside the graph.
+Which of 256 values a pixel becomes stands in tables of the input's own element type, one a
+channel. Where a division by one number gives every value of a table to the last bit, the picture
+is divided, which takes half the time of looking its pixels up. A ``uint8`` input takes the pixel
+as it is, since its scaling is inside the graph.
 """
 
 from __future__ import annotations
@@ -45,8 +46,14 @@ def write_pixels(
         return
     library = cv2()
     ordered = library.split(image, planes)[:: -1 if spec.color == "rgb" else 1]
-    for table, plane, target in zip(_words(_tables(spec)), ordered, _words(out), strict=True):
-        library.LUT(plane, table, target)
+    ways = zip(_divisors(spec), _words(_tables(spec)), ordered, _words(out), strict=True)
+    for divisor, table, plane, target in ways:
+        if divisor is None:
+            library.LUT(plane, table, target)
+        elif divisor == 1:
+            np.copyto(target, plane)
+        else:
+            np.divide(plane, divisor, out=target, dtype=np.float32)
 
 
 def _write_interleaved(image: ByteArray, spec: InputSpec, out: NDArray[Any]) -> None:
@@ -75,3 +82,16 @@ def _tables(spec: InputSpec) -> NDArray[Any]:
     tables: NDArray[Any] = ((pixels - mean) / std).astype(spec.dtype)
     tables.flags.writeable = False
     return tables
+
+
+@lru_cache(maxsize=16)
+def _divisors(spec: InputSpec) -> tuple[np.float32 | None, ...]:
+    """Return what a channel's pixels are divided by; None where no division gives its table."""
+    if spec.dtype != "float32":
+        return (None, None, None)
+    pixels = np.arange(256, dtype=np.float32)
+    whole = [np.float32(spec.scale * part) for part in spec.std]
+    return tuple(
+        divisor if np.array_equal(pixels / divisor, table) else None
+        for divisor, table in zip(whole, _tables(spec), strict=True)
+    )

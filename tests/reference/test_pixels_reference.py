@@ -47,3 +47,30 @@ def test_the_input_is_what_the_loops_say(dtype, layout, shape, resize, color, pa
         **values,
     )  # fmt: skip
     np.testing.assert_array_equal(out, np.asarray(expected, dtype))
+
+
+@pytest.mark.parametrize("shape", [(60, 84), (100, 140), (60, 28), (20, 140), (40, 84), (60, 56)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scale": 255.0},
+        {"scale": 1.0},
+        {"scale": 127.5, "std": (2.0, 1.0, 0.5)},
+        {"scale": 3.7, "std": (0.229, 0.224, 0.225)},
+        {"mean": (0.0, 1.0, 0.0)},
+    ],
+)
+def test_shortcuts_give_the_same_bits(shape, values):
+    spec = InputSpec(size=SIZE, resize="stretch", **{**PLAIN, **values})
+    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image.reshape(-1)[:256] = range(256)
+    out = np.empty((3, *SIZE), np.float32)
+
+    Letterbox.fit(shape, spec).apply(image, out)
+
+    content = cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_LINEAR)
+    expected = network_input(
+        content.tolist(), (0, 0), SIZE, color=spec.color, pad=spec.pad, dtype="float32",
+        layout="nchw", **{**PLAIN, **values},
+    )  # fmt: skip
+    np.testing.assert_array_equal(out, np.asarray(expected, np.float32))

@@ -43,6 +43,17 @@ def test_open_axes_are_the_specs(shape):
     assert feed.feeds["images"].shape == (1, 3, *SIZE)
 
 
+def test_pictures_of_other_sizes_get_other_padding():
+    feed = InputFeed((IMAGE,), detector())
+    pictures = [PICTURE, PICTURE[:15], PICTURE[:15] // 2, PICTURE[:, :10], PICTURE]
+
+    for picture in pictures:
+        feed.fill(picture)
+        fresh = InputFeed((IMAGE,), detector())
+        fresh.fill(picture)
+        np.testing.assert_array_equal(feed.feeds["images"], fresh.feeds["images"])
+
+
 def test_the_arrays_stay_the_same_ones():
     feed = InputFeed((IMAGE,), detector())
     before = feed.feeds["images"]
