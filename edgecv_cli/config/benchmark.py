@@ -22,7 +22,7 @@ from edgecv_cli.config.common import (
     Scenario,
     require_caching,
 )
-from edgecv_cli.config.fail_if import Condition, refuse_contradictions
+from edgecv_cli.config.fail_if import METRICS_BESIDE, Condition, FailIf, refuse_contradictions
 from edgecv_cli.core.errors import UsageError
 
 
@@ -111,8 +111,9 @@ class BenchmarkConfig(CommonConfig):
 
     fail_if: Annotated[tuple[Condition, ...], Flag(metavar="EXPR", panel="Gates")] = Field(
         (),
-        description="Exit with 3 if this holds for a row: 'p95_ms > 30', 'map < 0.30', or against "
-        "--compare 'p95_ms > +5%'; may be repeated.",
+        description="Exit with 3 if this holds for a row: 'p95_ms > 30', 'map < 0.30', "
+        "'throughput_fps < 60' or 'energy_mj > 90', or against --compare 'p95_ms > +5%'; may be "
+        "repeated.",
     )
     compare: Annotated[FilePath | None, Flag(metavar="BASELINE.json", panel="Gates")] = Field(
         None, description="What `benchmark --json` printed earlier, for conditions with %."
@@ -159,7 +160,23 @@ class BenchmarkConfig(CommonConfig):
                 f"--fail-if '{unmeasured[0]}' needs mAP, which is measured on labelled images",
                 remedy="add --data DIR",
             )
+        for one in self.fail_if:
+            self._require_measured(one)
         return self
+
+    def _require_measured(self, condition: FailIf) -> None:
+        """Refuse a condition on what is not measured unless it is asked for."""
+        asked = {
+            "--streams N": self.streams is not None,
+            f"--scenario {self.scenario}": True,
+            "--end-to-end": self.end_to_end,
+        }
+        option = METRICS_BESIDE.get(condition.metric)
+        if option and not asked.get(option):
+            raise UsageError(
+                f"--fail-if '{condition}' needs {condition.metric}, which is not measured",
+                remedy=f"add {option}",
+            )
 
     @model_validator(mode="after")
     def _baseline_is_given(self) -> Self:

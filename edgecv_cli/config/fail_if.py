@@ -26,11 +26,26 @@ METRICS = (
     "size_bytes",
     "map",
 )
-"""What a benchmark measures of a row and a condition can be put on."""
+"""What a benchmark measures of every row and a condition can be put on."""
+
+METRICS_BESIDE = {
+    "throughput_fps": "--streams N",
+    "throughput_p50_ms": "--streams N",
+    "throughput_p95_ms": "--streams N",
+    "throughput_p99_ms": "--streams N",
+    "p90_single_stream_ms": "--scenario single-stream",
+    "p99_multi_stream_ms": "--scenario multi-stream",
+    "total_p50_ms": "--end-to-end",
+    "total_p95_ms": "--end-to-end",
+    "end_to_end_fps": "--end-to-end",
+    "energy_mj": "",
+}
+"""What it measures besides, and the option that asks for it; energy: where there is a sensor."""
 
 ACCURACY_METRICS = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 """What evaluate measures and a condition can be put on."""
 
+_KNOWN = (*METRICS, *METRICS_BESIDE)
 _FORM = re.compile(
     r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*([<>])\s*([+-]?[0-9.]+(?:[eE][+-]?\d+)?)\s*(%?)\s*"
 )
@@ -43,7 +58,7 @@ class FailIf:
     """One condition.
 
     Attributes:
-        metric: one of ``METRICS``, or of ``ACCURACY_METRICS``.
+        metric: one of ``METRICS`` or ``METRICS_BESIDE``, or of ``ACCURACY_METRICS``.
         side: on which side of the bound it fails.
         bound: a figure in the metric's unit; if ``relative``, a fraction of the baseline's figure
             that it may differ by (0.05: 5 % above it).
@@ -56,7 +71,7 @@ class FailIf:
     relative: bool
 
     @classmethod
-    def parse(cls, text: str, metrics: Sequence[str] = METRICS, examples: str = _EXAMPLES) -> Self:
+    def parse(cls, text: str, metrics: Sequence[str] = _KNOWN, examples: str = _EXAMPLES) -> Self:
         """Read a condition.
 
         Args:

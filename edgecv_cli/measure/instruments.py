@@ -67,6 +67,11 @@ class Instruments:
         if self._watch is not None:
             self._watch.sample()
 
+    @property
+    def has_meter(self) -> bool:
+        """Whether energy is measured."""
+        return self._meter is not None
+
     def tally(self) -> EnergyTally | None:
         """Return what adds up the energy of one row; None without a meter."""
         return None if self._meter is None else EnergyTally(self._meter, self._idle_watts)

@@ -41,6 +41,7 @@ class BenchRow:
         affinity: the logical cores that its process may run on; None is all.
         patience_s: seconds that it may take to load and to answer for the first time.
         model_cache: whether it may be loaded from what an earlier start compiled.
+        refused: why it is not started at all; it is a row without figures then.
     """
 
     model: Path
@@ -51,6 +52,7 @@ class BenchRow:
     affinity: tuple[int, ...] | None = None
     patience_s: float = 300.0
     model_cache: bool = False
+    refused: EdgeCVError | None = None
 
     @property
     def cores(self) -> int:
@@ -105,6 +107,10 @@ class Lane:
     failure: EdgeCVError | None = None
     _child: AbstractContextManager[Timer] | None = None
     _timer: Timer | None = None
+
+    def __post_init__(self) -> None:
+        """Keep out of every round what is not to be started."""
+        self.failure = self.row.refused
 
     @property
     def rounds(self) -> list[list[int]]:

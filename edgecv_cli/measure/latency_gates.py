@@ -17,9 +17,9 @@ from pydantic import Field
 from edgecv_cli.config.fail_if import FailIf
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.result import Part
+from edgecv_cli.measure.latency_metrics import Range, figure
+from edgecv_cli.measure.latency_metrics import interval as interval_of
 from edgecv_cli.measure.latency_result import BenchRun
-
-Range = tuple[float, float]
 
 
 class GateOutcome(Part):
@@ -102,7 +102,7 @@ def _partner(
             f"{run.threads} threads",
             remedy=f"it has: {known or 'none'}; benchmark the same models with the same options",
         )
-    if not _figure(partner, condition.metric):
+    if not figure(partner, condition.metric):
         raise UsageError(
             f"the baseline's row for {Path(run.model).name} has no {condition.metric}",
             remedy=f"measure it there as well, or leave --fail-if '{condition}' out",
@@ -113,7 +113,7 @@ def _partner(
 def _outcome(
     run: BenchRun, condition: FailIf, partner: BenchRun | None, *, strict: bool
 ) -> GateOutcome:
-    value, interval = _figure(run, condition.metric), _interval(run, condition.metric)
+    value, interval = figure(run, condition.metric), interval_of(run, condition.metric)
     limit = 1 + condition.bound if partner is not None else condition.bound
     if value is None:
         why = run.error or f"{condition.metric} was not measured"
@@ -161,8 +161,8 @@ def hold(
 
 
 def _words(condition: FailIf, value: float, interval: Range | None, met: bool, wrong: bool) -> str:
-    def shown(figure: float) -> str:
-        return f"{100 * (figure - 1):+.1f}%" if condition.relative else f"{figure:.6g}"
+    def shown(number: float) -> str:
+        return f"{100 * (number - 1):+.1f}%" if condition.relative else f"{number:.6g}"
 
     measured = f"{condition.metric} {shown(value)}"
     if interval is not None:
@@ -174,24 +174,11 @@ def _words(condition: FailIf, value: float, interval: Range | None, met: bool, w
     return f"passes '{condition}': {measured}"
 
 
-def _figure(run: BenchRun, metric: str) -> float | None:
-    value: float | None = getattr(run, metric)
-    return value
-
-
-def _interval(run: BenchRun, metric: str) -> Range | None:
-    if metric == "map":
-        known = run.map_low is not None and run.map_high is not None
-        return (run.map_low or 0.0, run.map_high or 0.0) if known else None
-    found = (run.intervals or {}).get(metric)
-    return None if found is None else (found.low, found.high)
-
-
 def _against(
     partner: BenchRun, metric: str, value: float, interval: Range | None
 ) -> tuple[float, Range | None]:
     """Return the ratio to the baseline and its interval, the two runs taken as independent."""
-    base, other = _figure(partner, metric) or 1.0, _interval(partner, metric)
+    base, other = figure(partner, metric) or 1.0, interval_of(partner, metric)
     ratio = value / base
     if ratio <= 0 or (interval is None and other is None):
         return ratio, None

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.common import CACHING_ENGINES
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import ConfigError, GateNotMetError, UnrecognisedError, UsageError
+from edgecv_cli.core.errors import (
+    ConfigError,
+    GateNotMetError,
+    ModelError,
+    UnrecognisedError,
+    UsageError,
+)
 from edgecv_cli.measure.fitness import misfit
 from edgecv_cli.measure.hardware import fingerprint, machine
-from edgecv_cli.measure.instruments import of_this_machine
+from edgecv_cli.measure.instruments import Instruments, of_this_machine
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.measure.latency_gates import GateOutcome, judge, require_partners
@@ -96,8 +102,9 @@ def _measured(
     dataset = open_dataset(config.data, limit=config.limit) if config.data else None
     for note in dataset.notes if dataset else ():
         context.progress.note(note)
-    specs = {path: _spec(path, config, required=dataset is not None) for path in config.models}
-    rows = _rows(config, specs)
+    _require_meter(config, instruments, unread)
+    specs, refused = _read_models(config, required=dataset is not None)
+    rows = _rows(config, specs, refused)
     if before is not None:
         named = [(str(row.model), row.engine, row.threads or row.cores) for row in rows]
         require_partners(named, config.fail_if, before.runs)
@@ -116,7 +123,12 @@ def _measured(
         machine=machine(config.threads),
         runs=runs,
         ratios=result.ratios,
-        warnings=(*before_start, *_misfits(config.models), *result.warnings, *noted),
+        warnings=(
+            *before_start,
+            *_misfits([path for path in config.models if path not in refused]),
+            *result.warnings,
+            *noted,
+        ),
         rounds=result.rounds,
         launches=result.launches,
         conditions=result.conditions,
@@ -137,12 +149,49 @@ def _gates(
     return judge(runs, config.fail_if, baseline=earlier, strict=config.strict)
 
 
+def _require_meter(config: BenchmarkConfig, instruments: Instruments, unread: str | None) -> None:
+    """Refuse a condition on energy where none is measured, before anything is timed."""
+    asked = [str(one) for one in config.fail_if if one.metric == "energy_mj"]
+    if asked and not instruments.has_meter:
+        raise UsageError(
+            f"--fail-if '{asked[0]}' needs energy, and no sensor of this machine can be read",
+            remedy=unread or "leave it out here, or measure on a machine that has a sensor",
+        )
+
+
 def _misfits(models: Sequence[Path]) -> tuple[str, ...]:
     found = (misfit(Artifact.open(path)) for path in models)
     return tuple(text for text in found if text is not None)
 
 
-def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> list[BenchRow]:
+def _read_models(
+    config: BenchmarkConfig, *, required: bool
+) -> tuple[dict[Path, DetectorSpec | None], dict[Path, ModelError]]:
+    """Return how each model is fed, and why those that are broken are not run.
+
+    Raises:
+        ModelError: all of them are broken; the first one's.
+        EdgeCVError: one is not there, or is no detector and has to be.
+    """
+    specs: dict[Path, DetectorSpec | None] = {}
+    refused: dict[Path, ModelError] = {}
+    for path in config.models:
+        specs[path] = None
+        artifact = Artifact.open(path)
+        try:
+            specs[path] = _spec(artifact, config, required=required)
+        except ModelError as error:
+            refused[path] = error
+    if len(refused) == len(specs):
+        raise next(iter(refused.values()))
+    return specs, refused
+
+
+def _rows(
+    config: BenchmarkConfig,
+    specs: dict[Path, DetectorSpec | None],
+    refused: dict[Path, ModelError],
+) -> list[BenchRow]:
     for engine in config.engine:
         find_engine(engine.partition(":")[0])
     return [
@@ -155,15 +204,15 @@ def _rows(config: BenchmarkConfig, specs: dict[Path, DetectorSpec | None]) -> li
             affinity=config.affinity,
             patience_s=config.timeout,
             model_cache=config.model_cache and engine.partition(":")[0] in CACHING_ENGINES,
+            refused=refused.get(path),
         )
         for engine in config.engine
         for path in config.models
     ]
 
 
-def _spec(path: Path, config: BenchmarkConfig, *, required: bool) -> DetectorSpec | None:
+def _spec(artifact: Artifact, config: BenchmarkConfig, *, required: bool) -> DetectorSpec | None:
     """Return how a model is fed; any model can be timed, only a detector has an mAP."""
-    artifact = Artifact.open(path)
     try:
         return artifact.detector(config.spec, input_size=config.input_size).spec
     except UnrecognisedError:

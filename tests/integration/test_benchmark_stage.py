@@ -11,6 +11,7 @@ import pytest
 from models import classifier, yolov8
 from scenes import write_dataset
 
+import edgecv_cli.stages.benchmark as benchmark_module
 from edgecv_cli.config.benchmark import BenchmarkConfig
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
@@ -21,6 +22,7 @@ from edgecv_cli.core.errors import (
     UnrecognisedError,
     UsageError,
 )
+from edgecv_cli.measure.instruments import Instruments
 from edgecv_cli.measure.latency import BenchRow
 from edgecv_cli.measure.latency import benchmark as time_rows
 from edgecv_cli.stages.benchmark import benchmark
@@ -137,12 +139,28 @@ def test_a_child_that_is_killed_is_a_row_and_the_rest_goes_on(model, other):
     assert result.ratios == ()
 
 
-def test_a_broken_file_is_named_before_anything_is_timed(model, tmp_path):
+def test_a_broken_file_is_a_row_that_says_so_unless_there_is_nothing_else(model, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
+    settings = {"duration": 0.1, "samples": 5, "threads": 1, "launches": 1}
 
+    result = benchmark(BenchmarkConfig(models=(broken, model), **settings), Context())
+
+    assert "broken.onnx" in result.runs[0].error
+    assert result.runs[0].p50_ms is None
+    assert result.runs[1].p50_ms > 0
+    assert result.ratios == ()
     with pytest.raises(ModelError, match=r"broken\.onnx"):
-        benchmark(BenchmarkConfig(models=(model, broken), duration=0.1), Context())
+        benchmark(BenchmarkConfig(models=(broken,), **settings), Context())
+
+
+def test_a_condition_on_energy_needs_a_sensor(model, monkeypatch):
+    monkeypatch.setattr(benchmark_module, "of_this_machine", lambda: (Instruments(), "chmod it"))
+
+    with pytest.raises(UsageError, match="no sensor") as refused:
+        benchmark(BenchmarkConfig(models=(model,), fail_if=("energy_mj > 5",)), Context())
+
+    assert refused.value.remedy == "chmod it"
 
 
 def test_an_unknown_engine_is_refused(model):

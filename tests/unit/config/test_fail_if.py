@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecv_cli.config.benchmark import BenchmarkConfig
-from edgecv_cli.config.fail_if import METRICS, FailIf, refuse_contradictions
+from edgecv_cli.config.fail_if import METRICS, METRICS_BESIDE, FailIf, refuse_contradictions
 from edgecv_cli.core.errors import ConfigError, EdgeCVError, UsageError
 
 
@@ -48,7 +48,7 @@ def test_anything_else_is_refused_with_what_to_write(text, words):
 
 
 @given(
-    metric=st.sampled_from(METRICS),
+    metric=st.sampled_from([*METRICS, *METRICS_BESIDE]),
     side=st.sampled_from("<>"),
     bound=st.floats(-0.9, 1e6, allow_nan=False).map(lambda x: float(f"{x:g}")),
 )
@@ -80,12 +80,33 @@ def test_conditions_that_leave_room_are_not(one, other):
 
 
 @pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("throughput_p95_ms > 3", {"streams": 2}),
+        ("p90_single_stream_ms > 3", {"scenario": "single-stream"}),
+        ("p99_multi_stream_ms > 3", {"scenario": "multi-stream"}),
+        ("end_to_end_fps < 3", {"end_to_end": True}),
+        ("energy_mj > 3", {}),  # by the machine, whether it has a sensor
+    ],
+)
+def test_what_has_to_be_asked_for_can_be_judged_where_it_is(text, options):
+    made = BenchmarkConfig.from_options(models=["model.onnx"], fail_if=[text], **options)
+    assert [str(one) for one in made.fail_if] == [text]
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"fail_if": ["p95_ms > +5%"]}, "against a baseline, and there is none"),
         ({"fail_if": ["map < 0.3"]}, "needs mAP"),
         ({"compare": "base.json"}, "no condition that is against it"),
         ({"compare": "base.json", "fail_if": ["p95_ms > 3"]}, "no condition that is against it"),
+        ({"fail_if": ["throughput_fps < 3"]}, "throughput_fps, which is not measured"),
+        ({"fail_if": ["total_p50_ms > 3"], "streams": 2}, "total_p50_ms, which is not measured"),
+        (
+            {"fail_if": ["p99_multi_stream_ms > 3"], "scenario": "single-stream"},
+            "p99_multi_stream_ms, which is not measured",
+        ),
         ({"fail_if": ["speed > 3"]}, "--fail-if: 'speed' is not measured"),
         ({"fail_if": ["fps > 1", "fps < 2"]}, "leave nothing"),
     ],

@@ -7,8 +7,12 @@ import pytest
 from edgecv_cli.config.fail_if import FailIf
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.result import Interval
+from edgecv_cli.measure.end_to_end import EndToEnd, StageTime
+from edgecv_cli.measure.energy import EnergyUse
 from edgecv_cli.measure.latency_gates import judge, require_partners
 from edgecv_cli.measure.latency_result import BenchRun
+from edgecv_cli.measure.scenarios import ScenarioOutcome
+from edgecv_cli.measure.throughput import Throughput
 
 
 def row(name="a.onnx", *, p95=None, low=None, high=None, engine="onnxruntime", **rest):
@@ -52,6 +56,68 @@ def test_map_has_the_interval_of_its_images():
     assert one(run, "map < 0.30").met
     assert not one(run, "map < 0.32").met
     assert not one(run, "map < 0.30", strict=True).met
+
+
+def timed(p50, p95):
+    return StageTime(p50_ms=p50, p95_ms=p95)
+
+
+BESIDE = {
+    "throughput": Throughput(
+        streams=2, threads=2, fps=60.0, interval=Interval(low=58.0, high=62.0), p50_ms=30.0,
+        p95_ms=35.0, p99_ms=40.0, samples=100, turns=9,
+    ),
+    "scenario": ScenarioOutcome(
+        scenario="single-stream", percentile=90, established=True, latency_ms=21.0,
+        measured_ms=19.0, samples_per_query=1, streams=1, queries=400, queries_needed=64,
+    ),
+    "energy": EnergyUse(
+        mj_per_inference=90.0, interval=Interval(low=88.0, high=92.0), sensor="RAPL", scope="all",
+        inferences=9, blocks=9,
+    ),
+    "end_to_end": EndToEnd(
+        decode=timed(1, 2), preprocess=timed(1, 2), infer=timed(1, 2), postprocess=timed(1, 2),
+        total=timed(25.0, 45.0), interval=Interval(low=24.0, high=26.0), fps=38.0, samples=9,
+        images=3, source="3 images", detections=2.0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "ends"),
+    [
+        ("throughput_fps < 50", 60.0, (58.0, 62.0)),
+        ("throughput_p99_ms > 50", 40.0, (None, None)),
+        ("p90_single_stream_ms > 30", 21.0, (None, None)),
+        ("energy_mj > 95", 90.0, (88.0, 92.0)),
+        ("total_p50_ms > 40", 25.0, (24.0, 26.0)),
+        ("total_p95_ms > 50", 45.0, (None, None)),
+        ("end_to_end_fps < 30", 38.0, (None, None)),
+    ],
+)
+def test_what_is_measured_beside_a_single_inference_can_be_a_gate(text, value, ends):
+    outcome = one(row(p95=1.0, **BESIDE), text)
+    assert outcome.met
+    assert (outcome.value, outcome.low, outcome.high) == (value, *ends)
+    turned = text.translate(str.maketrans("<>", "><"))
+    assert not one(row(p95=1.0, **BESIDE), turned).met
+    missing = one(row(p95=1.0), text)
+    assert not missing.met
+    assert "was not measured" in missing.text
+
+
+def test_a_percentile_that_could_not_be_stated_or_is_of_another_scenario_is_no_figure():
+    open_ = BESIDE["scenario"].model_copy(update={"latency_ms": None, "established": False})
+    assert not one(row(scenario=open_), "p90_single_stream_ms > 30").met
+    assert one(row(scenario=BESIDE["scenario"]), "p99_multi_stream_ms > 30").value is None
+
+
+def test_throughput_is_held_against_the_baseline_s():
+    faster = {"fps": 90.0, "interval": Interval(low=88.0, high=92.0)}
+    before = row(throughput=BESIDE["throughput"].model_copy(update=faster))
+    assert not one(
+        row(throughput=BESIDE["throughput"]), "throughput_fps < -5%", baseline=[before]
+    ).met
 
 
 @pytest.mark.parametrize(("value", "met"), [(11.0, False), (10.3, True), (9.0, True)])
