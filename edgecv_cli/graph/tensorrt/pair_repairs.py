@@ -15,6 +15,7 @@ from edgecv_cli.core.errors import ModelError
 from edgecv_cli.graph.dequantise import clamped, real_values
 from edgecv_cli.graph.tensorrt.grids import refit_integers, refit_range
 from edgecv_cli.graph.tensorrt.placement_checks import LAYERS, PASSING
+from edgecv_cli.graph.tensorrt.shifts import lowered
 from edgecv_cli.graph.tensorrt.stored import Stored, array_of, name_of, operand
 from edgecv_cli.graph.tensorrt.view import QUANTIZE, RESTORE
 
@@ -163,11 +164,26 @@ def activation_pairs(bench: Bench) -> Iterator[Mended]:
         if spared and not any(True for node in restores for _ in node.outputs[0].uses()):
             yield Mended(rule, name_of(quantize), "left out: no layer reads it", exact=False)
             continue
+        kept = found.exact or _shifted(bench, quantize, points, kind)
         for node in (quantize, *restores):
-            _replace_parts(bench, node, found.scales)
+            _replace_parts(bench, node, found.scales if found.exact or not kept else scales)
         quantize.attributes.pop("output_dtype", None)
-        words = "the scale is kept" if found.exact else "the scale is fitted anew"
-        yield Mended(rule, name_of(quantize), f"symmetric int8, {words}", found.exact)
+        words = _WORDS[found.exact, kept]
+        yield Mended(rule, name_of(quantize), f"symmetric int8, {words}", kept and not spared)
+
+
+_WORDS = {
+    (True, True): "the scale is kept",
+    (False, True): "the grid is kept: its zero point went into the biases of its layers",
+    (False, False): "the scale is fitted anew",
+}
+
+
+def _shifted(bench: Bench, quantize: ir.Node, points: NDArray[Any], kind: np.dtype[Any]) -> bool:
+    """Keep a grid of 8 bits by moving its zero point into biases, where that can be."""
+    if kind.itemsize != 1 or points.size != 1:
+        return False
+    return lowered(bench.stored, quantize, int(points.item()), int(np.iinfo(kind).min))
 
 
 def bypass(quantize: ir.Node) -> int:
@@ -196,7 +212,7 @@ def _wants_integers(node: ir.Node, depth: int) -> bool:
     if node.op_type == "Add":
         makers = [value.producer() for value in node.inputs if value is not None]
         return any(maker is not None and maker.op_type in LAYERS for maker in makers)
-    if node.op_type in PASSING or node.op_type in (QUANTIZE, RESTORE):
+    if node.op_type in PASSING or node.op_type == RESTORE:
         readers = [use.node for output in node.outputs for use in output.uses()]
         return any(_wants_integers(reader, depth + 1) for reader in readers)
     return False

@@ -13,6 +13,7 @@ from target_plans import plan_for, seen, session
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.targets import resolve_target
 from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.graph.dequantise import dequantised
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.tensorrt.grids import refit_integers, refit_range
@@ -71,23 +72,106 @@ def test_exact_repairs_change_no_number(name):
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_a_grid_from_0_on_was_a_clamp_which_comes_back():
-    model = trt.layer(
+def two_layers(point, scale=0.02, *, pads=0, **attributes):
+    """A layer, Q/DQ around ``point``, and a convolution by 1 with a bias."""
+    weights = np.random.default_rng(2).normal(0, 1, (2, 4, 1, 1)).astype(np.float32)
+    return trt.layer(
         after=[
-            node("QuantizeLinear", ["c", "s", "u"], ["cq"], name="Q2"),
-            node("DequantizeLinear", ["cq", "s", "u"], ["cd"]),
-            node("Conv", ["cd", "wd2"], ["e"]),
+            node("QuantizeLinear", ["c", "s2", "u"], ["cq"], name="Q2"),
+            node("DequantizeLinear", ["cq", "s2", "u"], ["cd"]),
+            node("Conv", ["cd", "wd2", "b2"], ["e"], pads=[pads] * 4, **attributes),
             node("Sigmoid", ["e"], ["y"]),
         ],
-        more={"u": np.uint8(0), "wd2": np.ones((2, 4, 1, 1), np.float32)},
+        more={
+            "u": point,
+            "s2": np.float32(scale),
+            "wd2": weights / 4,
+            "b2": np.array([0.5, -1], np.float32),
+        },
     )
+
+
+def test_a_grid_from_0_on_was_a_clamp_which_comes_back():
+    model = two_layers(np.uint8(0), pads=1)
     fixed, mended = repaired(model, RTX)
     assert "Relu" in ops(fixed)
     assert {(one.rule, one.exact) for one in mended} == {("uint8", False)}
     image = picture(model)
     # the grid of 255 steps became one of 127: half a new step for each of 4 summed channels
     far = np.abs(outputs(fixed, image) - outputs(model, image)).max()
-    assert far < 4 * 0.02 * 255 / 127 / 2 + 1e-3
+    assert 1e-4 < far < 4 * 0.02 * 255 / 127 / 2 + 1e-3
+
+
+@pytest.mark.parametrize(
+    "point", [np.uint8(0), np.uint8(77), np.uint8(255), np.int8(-128), np.int8(40)]
+)
+def test_a_layer_without_padding_takes_the_zero_point_into_its_bias(point):
+    model = two_layers(point, scale=0.013)
+    fixed, mended = repaired(model, RTX)
+    assert [one.exact for one in mended] == [True]
+    assert "its zero point went into the biases" in mended[0].did
+    assert {one.level for one in preflight(fixed, RTX)} <= {"info"}
+    image = picture(model)
+    ours, theirs = outputs(fixed, image), outputs(model, image)
+    # what lies between two steps may round either way now: hardly anything does
+    assert np.mean(np.abs(ours - theirs) > 1e-5) < 0.01
+    # the clamp stands in the graph, not in the grid: it survives that the grid is taken away
+    np.testing.assert_allclose(
+        outputs(dequantised(fixed), image), outputs(dequantised(model), image), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {"pads": 1},
+        {"auto_pad": "SAME_UPPER"},
+        {"point": np.uint8(0), "scale": np.float32([0.02] * 4)},
+    ],
+)
+def test_a_zero_point_stays_out_of_biases_that_can_not_make_up_for_it(unlike):
+    asked = {"point": np.uint8(3), **unlike}
+    padded = asked.pop("pads", 0)
+    fixed, mended = repaired(two_layers(asked.pop("point"), **asked, pads=padded), RTX)
+    assert "Sub" not in ops(fixed)
+    assert not any("biases" in one.did for one in mended)
+
+
+def test_a_second_reader_that_is_no_layer_keeps_its_own_numbers():
+    model = two_layers(np.uint8(9))
+    model.graph.node.insert(-1, node("Mul", ["cd", "cd"], ["square"]))
+    model.graph.output.add(name="square").type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    fixed, mended = repaired(model, RTX)
+    (one,) = mended
+    assert "biases" in one.did
+    assert not one.exact
+    maker = {name: entry for entry in fixed.graph.node for name in entry.output}
+    assert maker[maker["square"].input[0]].op_type == "Conv"
+
+
+def test_pairs_before_another_pair_are_left_out():
+    """Two pairs, Concat, and the pair that the layer reads: TensorRT takes that one forward."""
+    grid = ["s", "u"]
+    model = trt.layer(
+        after=[
+            node("QuantizeLinear", ["c", *grid], ["cq"]),
+            node("DequantizeLinear", ["cq", *grid], ["cd"]),
+            node("Relu", ["c"], ["r"]),
+            node("QuantizeLinear", ["r", *grid], ["rq"]),
+            node("DequantizeLinear", ["rq", *grid], ["rd"]),
+            node("Concat", ["cd", "rd"], ["k"], axis=1),
+            node("QuantizeLinear", ["k", *grid], ["kq"]),
+            node("DequantizeLinear", ["kq", *grid], ["kd"]),
+            node("Conv", ["kd", "wd2"], ["y"]),
+        ],
+        more={"u": np.uint8(100), "wd2": np.ones((2, 8, 1, 1), np.float32)},
+    )
+    fixed, _ = repaired(model, RTX)
+    order = ops(fixed)
+    assert order.count("QuantizeLinear") == 2
+    assert order[order.index("Concat") :] == [
+        *("Concat", "Sub", "QuantizeLinear", "DequantizeLinear", "Conv")
+    ]
 
 
 def test_pairs_that_no_layer_reads_are_left_out():
