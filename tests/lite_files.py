@@ -177,7 +177,12 @@ def last(shape: Sequence[int]) -> list[int]:
 class Interpreter:
     """Stands in for LiteRT's: has the file's interface, runs ``*.stands-for.onnx`` beside it."""
 
-    def __init__(self, model_path: str, num_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model_path: str,
+        num_threads: int | None = None,
+        experimental_preserve_all_tensors: bool = False,
+    ) -> None:
         from edgecv_cli.graph.tflite import read_tflite
 
         assert num_threads is None or num_threads >= 1
@@ -213,6 +218,9 @@ class Interpreter:
     def get_output_details(self) -> list[dict[str, Any]]:
         return self._details(self._model.outputs)
 
+    def get_tensor_details(self) -> list[dict[str, Any]]:
+        return self._details(range(len(self._model.tensors)))
+
     def set_tensor(self, index: int, value: Any) -> None:
         tensor = self._model.tensors[index]
         assert value.dtype == np.dtype(tensor.spec.dtype), "Cannot set tensor: got another type"
@@ -236,6 +244,8 @@ class Interpreter:
             self._values[index] = value.astype(np.dtype(tensor.spec.dtype))
 
     def get_tensor(self, index: int) -> Any:
+        if index not in self._values:
+            raise ValueError("Tensor data is null. Run allocate_tensors() first")
         return self._values[index].copy()
 
 

@@ -36,6 +36,11 @@ class ConvertTfliteConfig(VerifiedConfig, CalibratedConfig):
     calibration_images: Annotated[int, Flag(metavar="N", panel="To int8")] = Field(
         64, ge=1, le=10_000, description="Calibration images to use."
     )
+    gates: Annotated[Literal["apart", "together"], Flag(panel="To int8")] = Field(
+        "apart",
+        description="Gates of SiLU and HardSwish beside depthwise layers. apart: a layer of their "
+        "own, for accuracy; together: as the model has them, for speed.",
+    )
 
     min_agreement: Annotated[float | None, Flag(metavar="F", panel="Gates")] = Field(
         None,

@@ -6,7 +6,11 @@
 - **Shuffled halves.** ShuffleNet's exports (Ma et al. 2018) reshape to five axes and gather halves,
   where the quantizer fails. What the nodes do to the channels together is a Slice.
 - **Padded pools.** The converter pads them with a stored value, which the quantizer takes for a
-  tensor of weights. Where zeros do as well, they are padded by a node of their own.
+  tensor of weights. Where zeros do as well, they are padded by a node of their own; a MaxPool's
+  windows may also see their border rows and columns twice, which changes no maximum.
+- **LeakyRelu.** The quantizer leaves it in float; the larger of x and slope x it knows.
+- **HardSigmoid.** The converter ends in an operator for 0..1 that has no integers; a clamp to 0..6
+  has, and is built into the layer or sum before it.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from edgecv_cli.graph.tail import Constants
 _LEAST = 1e-4  # of the bias: 2**31 steps last for inputs whose scale is above 4e-4
 _MOVING = frozenset({"Reshape", "Transpose", "Gather"})
 _MOST = 8
+_SIX = 6.0
+_ROUNDED = 1e-5  # of what 1/6 is in a float
 Array = NDArray[Any]
 
 
@@ -33,6 +39,7 @@ def ready_for_integers(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     _slice_halves(copy)
     _pad_apart(copy)
+    _replace_activations(copy)
     _raise_faint(copy)
     return copy
 
@@ -62,6 +69,64 @@ def _raised(weight: Array, bias: Array) -> Array | None:
         return None
     rows[channels, largest] = np.where(faint, np.where(values < 0, -least, least), values)
     return rows.reshape(weight.shape)
+
+
+def _replace_activations(model: onnx.ModelProto) -> None:
+    """Write LeakyRelu as a maximum, and HardSigmoid as a sixth of a clamp to 0..6."""
+    graph = model.graph
+    nodes = []
+    for node in graph.node:
+        given = {attribute.name: attribute.f for attribute in node.attribute}
+        chain = _Chain(graph, node)
+        if node.op_type == "LeakyRelu" and 0 <= given.get("alpha", 0.01) <= 1:
+            chain.step("Mul", given.get("alpha", 0.01))
+            chain.join("Max")
+        elif node.op_type == "HardSigmoid":
+            slope, offset = _SIX * given.get("alpha", 0.2), _SIX * given.get("beta", 0.5)
+            if abs(slope - 1) > _ROUNDED:
+                chain.step("Mul", slope)
+            chain.step("Add", offset)
+            chain.step("Clip", 0.0, _SIX)
+            chain.step("Mul", 1 / _SIX)
+        nodes += chain.nodes or [node]
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+class _Chain:
+    """Nodes in place of one; the last bears its name."""
+
+    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+        self._graph = graph
+        self._node = node
+        self.nodes: list[onnx.NodeProto] = []
+
+    def step(self, kind: str, *values: float) -> None:
+        """Add an op on what the last one made, with stored operands."""
+        operands = [self._made()]
+        for index, value in enumerate(values):
+            operands.append(f"{self._node.output[0]}_step{len(self.nodes)}_{index}")
+            stored = numpy_helper.from_array(np.asarray(value, np.float32), operands[-1])
+            self._graph.initializer.append(stored)
+        self._add(kind, operands)
+
+    def join(self, kind: str) -> None:
+        """Add an op on what the first read and what the last made."""
+        self._add(kind, [self._node.input[0], self._made()])
+
+    def _made(self) -> str:
+        """Return what the next op reads; what was the last so far gets a name of its own."""
+        if not self.nodes:
+            return str(self._node.input[0])
+        last = self.nodes[-1]
+        name = f"{self._node.output[0]}_step{len(self.nodes)}"
+        last.output[0] = last.name = name
+        return name
+
+    def _add(self, kind: str, operands: list[str]) -> None:
+        name = self._node.output[0]
+        self.nodes.append(helper.make_node(kind, operands, [name], name))
 
 
 def _slice_halves(model: onnx.ModelProto) -> None:
@@ -152,6 +217,9 @@ def _pad_apart(model: onnx.ModelProto) -> None:
             nodes.append(helper.make_node("Pad", [node.input[0], name], [padded], padded))
             node.input[0] = padded
             node.attribute.remove(given["pads"])
+        elif any(pads) and len(pads) == 4 and _takes_borders(node, given):
+            nodes += _with_borders(graph, node, pads)
+            node.attribute.remove(given["pads"])
         nodes.append(node)
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
@@ -171,6 +239,45 @@ def _takes_zeros(
     maker = makers.get(node.input[0])
     # the largest of values that are not negative, of which every window holds at least one
     return node.op_type == "MaxPool" and maker is not None and maker.op_type == "Relu"
+
+
+def _takes_borders(node: onnx.NodeProto, given: dict[str, onnx.AttributeProto]) -> bool:
+    """Whether a pool's padding is the same as its border repeated.
+
+    Every window that reaches over the border holds it, unless the kernel has holes. Of a pool that
+    moves by one, the converter pads in the operator itself.
+    """
+    whole = all(not given[name].i for name in ("ceil_mode", "storage_order") if name in given)
+    dense = "dilations" not in given or set(given["dilations"].ints) == {1}
+    moves = "strides" in given and max(given["strides"].ints) > 1
+    return node.op_type == "MaxPool" and len(node.output) == 1 and whole and dense and moves
+
+
+def _with_borders(
+    graph: onnx.GraphProto, node: onnx.NodeProto, pads: list[int]
+) -> list[onnx.NodeProto]:
+    """Return the nodes that repeat the border of what a pool reads, and let it read that."""
+    made = []
+    for axis, before, after in ((2, pads[0], pads[2]), (3, pads[1], pads[3])):
+        if not before + after:
+            continue
+        source, name = node.input[0], f"{node.output[0]}_border{axis}"
+        ends = {"first": (0, 1), "last": (-1, 2**31 - 1)}
+        for end, bounds in ends.items():
+            parts = {"s": bounds[0], "e": bounds[1], "a": axis}
+            for part, value in parts.items():
+                stored = np.asarray([value], np.int64)
+                graph.initializer.append(numpy_helper.from_array(stored, f"{name}_{end}_{part}"))
+            operands = [source, *(f"{name}_{end}_{part}" for part in parts)]
+            made.append(helper.make_node("Slice", operands, [f"{name}_{end}"], f"{name}_{end}"))
+        joined = [f"{name}_first"] * before + [source] + [f"{name}_last"] * after
+        made.append(helper.make_node("Concat", joined, [name], name, axis=axis))
+        node.input[0] = name
+    return [one for one in made if one.op_type == "Concat" or _is_read(one, made)]
+
+
+def _is_read(node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> bool:
+    return any(node.output[0] in other.input for other in nodes)
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

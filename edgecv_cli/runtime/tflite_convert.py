@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgecv_cli.core.context import Context
@@ -94,20 +95,37 @@ def halve(source: Path, tflite: Path, context: Context) -> None:
     _job({"do": "halve", "float": str(source), "tflite": str(tflite)}, tflite, context)
 
 
-def quantize_full(source: Path, samples: Path, tflite: Path, context: Context) -> None:
+def quantize_full(
+    source: Path,
+    samples: Path,
+    ranges: Mapping[str, tuple[float, float]],
+    tflite: Path,
+    context: Context,
+) -> None:
     """Write a copy of a float32 file in int8 throughout.
 
     Args:
         source: the float32 file.
         samples: folder of ``*.npy``, one input each, as the file takes it.
+        ranges: activation tensor of the file -> [low, high]; others get the extremes of the
+            samples.
         tflite: what is written.
         context: cancels it.
 
     Raises:
         MissingDependencyError, ChildFailureError, ModelError: as :func:`convert`.
     """
-    job = {"do": "quantize", "float": str(source), "samples": str(samples), "tflite": str(tflite)}
-    _job(job, tflite, context)
+    with scratch() as folder:
+        bounds = folder / "ranges.json"
+        bounds.write_text(json.dumps(dict(ranges)), encoding="utf-8")
+        job = {
+            "do": "quantize",
+            "float": str(source),
+            "samples": str(samples),
+            "ranges": str(bounds),
+            "tflite": str(tflite),
+        }
+        _job(job, tflite, context)
 
 
 def _job(job: dict[str, str], made: Path, context: Context) -> None:

@@ -4,8 +4,9 @@
 It opens no connection: whatever a converter tries to fetch is refused.
 
 A job is ``{"do": "convert", "onnx": PATH, "tflite": PATH}``, or ``{"do": "halve", "float": PATH,
-"tflite": PATH}``, or ``{"do": "quantize", "float": PATH, "samples": FOLDER, "tflite": PATH}`` with
-``*.npy`` in the folder, one input each.
+"tflite": PATH}``, or ``{"do": "quantize", "float": PATH, "samples": FOLDER, "ranges": PATH,
+"tflite": PATH}`` with ``*.npy`` in the folder, one input each, and the ranges as JSON, tensor to
+[low, high].
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ def _halve(job: dict[str, Any]) -> None:
 def _quantize(job: dict[str, Any]) -> None:
     """Make weights, activations, inputs and outputs int8.
 
-    Ranges are the least and the largest value on any image: the quantizer's own moving average
-    would cut off the highest scores, which then can't be told apart.
+    Ranges that are not given are the least and the largest value on any image: the quantizer's own
+    moving average would cut off the highest scores, which then can't be told apart.
     """
+    import numpy as np
     from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
     from ai_edge_quantizer.utils import qsv_utils
 
@@ -90,7 +92,12 @@ def _quantize(job: dict[str, Any]) -> None:
         job["float"], num_threads=2, qsv_update_func=qsv_utils.min_max_update
     )
     ranges.calibrate({signature: samples}, recipes)
-    result = work.quantize(ranges.get_model_qsvs())
+    seen = ranges.get_model_qsvs()
+    for tensor, bounds in json.loads(Path(job["ranges"]).read_text(encoding="utf-8")).items():
+        if tensor in seen:
+            low, high = (np.full_like(seen[tensor]["min"], bound) for bound in bounds)
+            seen[tensor] = {**seen[tensor], "min": low, "max": high}
+    result = work.quantize(seen)
     Path(job["tflite"]).write_bytes(_bytes(result))
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
@@ -22,9 +21,10 @@ from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
 from edgecv_cli.detector.feeding import InputFeed
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.expose import exposed
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.headsplit import HeadSplit, split_at_heads
-from edgecv_cli.graph.integer_ready import ready_for_integers
+from edgecv_cli.graph.io import serialize
 from edgecv_cli.graph.litert_bundle import Bundle, Port, Result, write_bundle
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.inference.calibration import CalibrationFeed
@@ -36,6 +36,7 @@ from edgecv_cli.runtime import tflite_convert
 from edgecv_cli.runtime.litert import PACKAGE
 from edgecv_cli.runtime.litert_layout import input_ports, output_ports
 from edgecv_cli.runtime.opening import open_runner
+from edgecv_cli.stages.convert_tflite_int8 import Readier, Ready, quantized
 from edgecv_cli.stages.converting.gates import Gates
 from edgecv_cli.stages.converting.verify import Pair
 
@@ -143,13 +144,12 @@ def make(config: ConvertTfliteConfig, source: Source, folder: Path, context: Con
         EngineError: LiteRT can't run what it wrote.
         OutputError: the disk is full.
     """
-    from edgecv_cli.graph.io import serialize
-
     threads = config.threads or usable_cores()
     network, plain = folder / "network.onnx", folder / "float.tflite"
-    part = source.split.network
+    ready = _ready(config, source, folder, context)
+    part = source.split.network if ready is None else ready.network
     with writing(folder):
-        network.write_bytes(serialize(ready_for_integers(part) if config.kind == "int8" else part))
+        network.write_bytes(serialize(part))
     steps = 1 if config.precision == "fp32" else 2
     with context.progress.task("convert", steps, "step") as task:
         tflite_convert.convert(network, plain, context)
@@ -160,7 +160,9 @@ def make(config: ConvertTfliteConfig, source: Source, folder: Path, context: Con
         heads = output_ports(plain, inputs, feeds, wanted, threads)
         notes = source.notes
         if config.precision != "fp32":
-            plain, more = _narrowed(config, source, inputs, plain, context)
+            plain, more = _narrowed(
+                config, source, ready, plain, inputs=inputs, feeds=feeds, context=context
+            )
             heads = output_ports(plain, inputs, feeds, wanted, threads)
             notes += more
             task.advance()
@@ -244,35 +246,53 @@ def _reference(
         runner.close()
 
 
+def _ready(
+    config: ConvertTfliteConfig, source: Source, folder: Path, context: Context
+) -> Ready | None:
+    """Return the network made fit for integers, None where it stays float."""
+    if config.precision != "int8":
+        return None
+    readier = Readier(
+        source.given,
+        source.spec,
+        source.calibration,
+        folder=folder,
+        threads=config.threads,
+        context=context,
+    )
+    return readier.ready(source.split.network, apart=config.gates == "apart")
+
+
 def _narrowed(
     config: ConvertTfliteConfig,
     source: Source,
-    inputs: Sequence[Port],
+    ready: Ready | None,
     plain: Path,
+    *,
+    inputs: Sequence[Port],
+    feeds: Mapping[str, Array],
     context: Context,
 ) -> tuple[Path, tuple[str, ...]]:
     """Return the file in the precision that was asked for, and what to say of it."""
-    narrow = plain.with_name(f"{config.precision}.tflite")
-    if config.precision == "fp16":
+    if ready is None:
+        narrow = plain.with_name("fp16.tflite")
         tflite_convert.halve(plain, narrow, context)
         return narrow, ()
-    samples = plain.with_name("samples")
-    feed = CalibrationFeed(source.calibration, source.facts.inputs, source.spec, context)
-    order = np.argsort(inputs[0].order)
-    with writing(samples):
-        samples.mkdir()
-        for index, feeds in enumerate(feed):
-            value = feeds[inputs[0].name].transpose(order)
-            np.save(samples / f"{index:06d}.npy", np.ascontiguousarray(value, np.float32))
-    if not feed.used:
-        raise UsageError(
-            f"none of the images in {config.calibration} can be read", remedy="name other images"
-        )
-    tflite_convert.quantize_full(plain, samples, narrow, context)
-    notes = [f"calibrated on {len(feed.used)} images of --calibration"]
-    if feed.skipped:
-        notes.append(f"{len(feed.skipped)} images can't be read, the first: {feed.skipped[0]}")
-    return narrow, tuple(notes)
+    inner = plain.with_name("inner.onnx")
+    names = [name for name in ready.ranges if name not in feeds]
+    with writing(inner.parent):
+        inner.write_bytes(serialize(exposed(ready.network, names)))
+    known = {**_reference(inner, feeds, names, config.threads), **feeds}
+    return quantized(
+        ready,
+        plain,
+        inputs,
+        CalibrationFeed(source.calibration, source.facts.inputs, source.spec, context),
+        known={name: known[name] for name in ready.ranges},
+        feeds=feeds,
+        threads=config.threads or usable_cores(),
+        context=context,
+    )
 
 
 def _bundle(
@@ -299,6 +319,7 @@ def _step(config: ConvertTfliteConfig, source: Source) -> Step:
         config=digest_key(
             precision=config.precision,
             decode="outside" if config.cut else "inside",
+            gates=config.gates if config.precision == "int8" else "together",
             size=list(source.spec.input.size),
             images=len(source.calibration),
         ),

@@ -47,6 +47,7 @@ class Converters:
 
     def __init__(self) -> None:
         self.samples = 0
+        self.ranges = {}
 
     def convert(self, source, target, context):
         network = onnx.load(source)
@@ -56,8 +57,9 @@ class Converters:
     def halve(self, source, target, context):
         shutil.copyfile(source, target)
 
-    def quantize_full(self, source, samples, target, context):
+    def quantize_full(self, source, samples, ranges, target, context):
         self.samples = len(list(samples.glob("*.npy")))
+        self.ranges = ranges
         network = onnx.load(source.with_name("network.onnx"))
         lite_files.of_network(network, to_int8=SCALE).write(target)
 
@@ -127,6 +129,8 @@ def test_int8_is_cut_at_the_heads_and_evaluated_by_our_decoding(
     )
 
     assert converters.samples == 4
+    assert len(converters.ranges) == 7  # the picture and the heads, which the stand-in's file has
+    assert all(low <= 0 <= high and low < high for low, high in converters.ranges.values())
     assert (result.precision, result.decode, len(result.outputs)) == ("int8", "outside", 6)
     assert result.coral.full_int8
     assert result.coral.fits
@@ -197,7 +201,7 @@ def test_what_the_disk_refuses_is_an_output_error(converters, convert):
 def test_an_interruption_leaves_nothing(converters, convert, data):
     context = Context()
 
-    def interrupted(source, samples, target, given):
+    def interrupted(source, samples, ranges, target, given):
         given.cancel.set()
         given.cancel.check()
 

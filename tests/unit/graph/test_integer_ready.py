@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecv_cli.graph.integer_ready import ready_for_integers
@@ -97,10 +98,37 @@ def test_pools_are_padded_apart_where_zeros_do_as_well():
         np.testing.assert_allclose(run(after)[0], run(before)[0], rtol=1e-6)
 
 
-def test_pools_that_zeros_would_change_are_left_alone():
+@pytest.mark.parametrize("pads", [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 2], [2, 0, 1, 0]])
+def test_windows_of_a_maximum_see_their_border_twice_instead_of_nothing(pads):
+    before = pooled("MaxPool", before="Neg", pads=pads, kernel_shape=[3, 3])
+    after = ready_for_integers(before)
+
+    kinds = {node.op_type for node in after.graph.node}
+    assert kinds == {"Neg", "Slice", "Concat", "MaxPool"}
+    np.testing.assert_array_equal(run(after)[0], run(before)[0])
+
+
+def test_pools_that_padding_would_change_are_left_alone():
     for before in (
-        pooled("MaxPool", before="Neg"),
+        pooled("MaxPool", before="Neg", dilations=[2, 2], strides=[1, 1]),
         pooled("AveragePool"),
         pooled("MaxPool", ceil_mode=1),
     ):
         assert len(ready_for_integers(before).graph.node) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "made"),
+    [
+        ("LeakyRelu", {"alpha": 0.1}, ["Mul", "Max"]),
+        ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, ["Add", "Clip", "Mul"]),
+        ("HardSigmoid", {}, ["Mul", "Add", "Clip", "Mul"]),
+        ("LeakyRelu", {"alpha": 1.5}, ["LeakyRelu"]),
+    ],
+)
+def test_activations_are_written_as_what_has_integers(kind, settings, made):
+    before = model([helper.make_node(kind, ["x"], ["y"], **settings)], {}, ["y"])
+    after = ready_for_integers(before)
+
+    assert [node.op_type for node in after.graph.node] == made
+    np.testing.assert_allclose(run(after)[0], run(before)[0], atol=1e-6)
