@@ -10,7 +10,14 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig, Quantizer
 from edgecv_cli.config.quantize import QuantizeConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import ChildFailureError, EngineError, GateNotMetError, ModelError
+from edgecv_cli.core.errors import (
+    ChildFailureError,
+    EdgeCVError,
+    EngineError,
+    GateNotMetError,
+    MissingDependencyError,
+    ModelError,
+)
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark
 from edgecv_cli.media.images import open_images
@@ -30,6 +37,8 @@ from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _NAMES: dict[Quantizer, str] = {"edgecv": "edgecv", "nncf": "NNCF"}
 _LAUNCHES = 3
+# What one way to int8 may die of while the other goes on; an NNCF that is installed may not load.
+_UNMADE = (GateNotMetError, ChildFailureError, EngineError, ModelError, MissingDependencyError)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Attempt:
 
     quantizer: Quantizer
     made: Judged | None
-    failure: GateNotMetError | ChildFailureError | EngineError | ModelError | None = None
+    failure: EdgeCVError | None = None
 
     @property
     def usable(self) -> bool:
@@ -104,7 +113,7 @@ def _attempt(
 ) -> Attempt:
     try:
         return Attempt(name, _made(name, config, source, folder, context))
-    except (GateNotMetError, ChildFailureError, EngineError, ModelError) as error:
+    except _UNMADE as error:
         context.progress.note(f"no int8 form by {_NAMES[name]}: {error.problem}")
         return Attempt(name, None, error)
 

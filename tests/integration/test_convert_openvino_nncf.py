@@ -234,6 +234,26 @@ class TestStage:
             run(model, out, data, quantizer="nncf")
         assert list(out.parent.iterdir()) == []
 
+    def test_auto_goes_on_without_an_nncf_that_can_t_be_loaded(
+        self, installed, model, out, data, monkeypatch
+    ):
+        def make(config, path, *_, **__):
+            shutil.copyfile(config.model, path)
+            return quantized()
+
+        def broken(*_):
+            raise MissingDependencyError("No module named 'scipy'", remedy="install it")
+
+        monkeypatch.setattr(int8_module, "make_int8", make)
+        monkeypatch.setattr(int8_module, "quantize_with_nncf", broken)
+
+        result = run(model, out, data)
+
+        assert result.quantizer == "edgecv"
+        assert result.tried[1].refused == "No module named 'scipy'"
+        with pytest.raises(MissingDependencyError, match="scipy"):
+            run(model, out, data, quantizer="nncf", force=True)
+
     def test_asked_for_and_not_installed_is_an_error_with_the_line_to_type(
         self, model, out, data, monkeypatch
     ):
