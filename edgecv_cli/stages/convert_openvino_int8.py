@@ -37,6 +37,7 @@ from edgecv_cli.stages.quantize_result import QuantizeResult
 
 _NAMES: dict[Quantizer, str] = {"edgecv": "edgecv", "nncf": "NNCF"}
 _LAUNCHES = 3
+_ACCURACY = frozenset({"min_agreement", "max_drop", "min_snr"})
 # What one way to int8 may die of while the other goes on; an NNCF that is installed may not load.
 _UNMADE = (GateNotMetError, ChildFailureError, EngineError, ModelError, MissingDependencyError)
 
@@ -121,8 +122,28 @@ def _attempt(
 def _made(
     name: Quantizer, config: ConvertOpenVinoConfig, source: Source, folder: Path, context: Context
 ) -> Judged:
-    form = _by_nncf if name == "nncf" else _by_edgecv
-    return judged(config, form(config, source, folder, context), folder, context)
+    if name == "nncf":
+        return _judged_nncf(config, source, folder, context)
+    return judged(config, _by_edgecv(config, source, folder, context), folder, context)
+
+
+def _judged_nncf(
+    config: ConvertOpenVinoConfig, source: Source, folder: Path, context: Context
+) -> Judged:
+    """Judge NNCF's form; where it is not accurate enough, one whose first layer stays float.
+
+    That layer takes the image, whose few channels one grid serves worst, and costs little speed.
+    """
+    made = judged(config, _by_nncf(config, source, folder, context), folder, context)
+    if not _ACCURACY.intersection(made.refused):
+        return made
+    apart = folder / "first-in-float"
+    apart.mkdir()
+    milder = _by_nncf(config, source, apart, context, first_in_float=True)
+    said = "; ".join(f"{name} {made.result.gates[name]}" for name in made.refused)
+    note = f"NNCF's first layer is left in float: with it in integers, {said}"
+    other = judged(config, replace(milder, notes=(*milder.notes, note)), apart, context)
+    return made if other.refused else other
 
 
 def _by_edgecv(
@@ -158,7 +179,12 @@ def _by_edgecv(
 
 
 def _by_nncf(
-    config: ConvertOpenVinoConfig, source: Source, folder: Path, context: Context
+    config: ConvertOpenVinoConfig,
+    source: Source,
+    folder: Path,
+    context: Context,
+    *,
+    first_in_float: bool = False,
 ) -> Source:
     assert config.calibration is not None
     plain = folder / "float.xml"
@@ -166,9 +192,13 @@ def _by_nncf(
     # Unfolded, as it is read from the ONNX file: folding changes which layers NNCF quantizes.
     write_ir(source.given.path, plain, half=False, fold=False, shapes=shapes, entries={})
     images = open_images(config.calibration, config.calibration_images).paths
-    made = quantize_with_nncf(plain, folder / "nncf.xml", source.spec, images, context)
+    made = quantize_with_nncf(
+        plain, folder / "nncf.xml", source.spec, images, context, first_in_float=first_in_float
+    )
     skipped = tuple(f"warning: skipped {text}" for text in made.skipped)
-    step = nncf_step(source.given.content_digest, images, made.version)
+    step = nncf_step(
+        source.given.content_digest, images, made.version, first_in_float=first_in_float
+    )
     return replace(
         source,
         artifact=Artifact.open(made.path),

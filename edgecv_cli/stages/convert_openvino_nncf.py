@@ -63,7 +63,13 @@ def require_nncf() -> None:
 
 
 def quantize_with_nncf(
-    xml: Path, target: Path, spec: DetectorSpec, images: Sequence[Path], context: Context
+    xml: Path,
+    target: Path,
+    spec: DetectorSpec,
+    images: Sequence[Path],
+    context: Context,
+    *,
+    first_in_float: bool = False,
 ) -> NncfMade:
     """Quantize a float IR on images that are fed as the detector is fed.
 
@@ -73,6 +79,7 @@ def quantize_with_nncf(
         spec: how images become inputs.
         images: what to calibrate on.
         context: cancels it.
+        first_in_float: leave the first layer, which reads the image, as it is.
 
     Raises:
         MissingDependencyError: NNCF is not installed.
@@ -85,6 +92,7 @@ def quantize_with_nncf(
         "spec": spec.dumps(),
         "images": [str(path.absolute()) for path in images],
         "preset": PRESET,
+        "first_in_float": first_in_float,
     }
     child = Child(
         "nncf",
@@ -99,17 +107,21 @@ def quantize_with_nncf(
     return NncfMade(target, answer["version"], tuple(answer["skipped"]))
 
 
-def nncf_step(parent: str, images: Sequence[Path], version: str) -> Step:
+def nncf_step(
+    parent: str, images: Sequence[Path], version: str, *, first_in_float: bool = False
+) -> Step:
     """Return the step that an int8 form by NNCF has in its lineage.
 
     Args:
         parent: content digest of the float model.
         images: the calibration images.
         version: NNCF's.
+        first_in_float: whether the first layer was left as it is.
     """
+    options = {"first_in_float": True} if first_in_float else {}
     return Step(
         stage="quantize",
-        config=digest_key(quantizer="nncf", preset=PRESET, target_device="CPU"),
+        config=digest_key(quantizer="nncf", preset=PRESET, target_device="CPU", **options),
         data=digest_files(images),
         parents=(parent,),
         versions={"edgecv": __version__, "nncf": version},

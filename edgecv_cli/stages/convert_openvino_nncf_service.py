@@ -15,6 +15,8 @@ from edgecv_cli.core.require import require
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.inference.calibration import CalibrationFeed
 
+_WEIGHTED = frozenset({"Convolution", "GroupConvolution", "MatMul"})
+
 
 class NncfService:
     """Quantizes an IR; nothing is sent anywhere."""
@@ -25,6 +27,8 @@ class NncfService:
 
     def call(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Do ``quantize``: a ``model`` into ``target``, on ``images`` that are fed by ``spec``.
+
+        With ``first_in_float`` the layer that reads the image stays as it is.
 
         Raises:
             KeyError: it is something else.
@@ -39,12 +43,15 @@ class NncfService:
         inputs = Artifact.open(Path(payload["model"])).facts(spec.input.size).inputs
         paths = [Path(path) for path in payload["images"]]
         feed = CalibrationFeed(paths, inputs, spec, Context())
+        model = ov.Core().read_model(payload["model"])
+        first = [_first_layer(model)] if payload["first_in_float"] else []
         made = nncf.quantize(
-            ov.Core().read_model(payload["model"]),
+            model,
             nncf.Dataset(feed, _kept),
             preset=nncf.QuantizationPreset(payload["preset"]),
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(paths),
+            ignored_scope=nncf.IgnoredScope(names=first),
         )
         if not feed.used:
             raise DataError(
@@ -53,6 +60,16 @@ class NncfService:
             )
         ov.save_model(made, payload["target"], compress_to_fp16=False)
         return {"version": str(nncf.__version__), "skipped": feed.skipped}
+
+
+def _first_layer(model: Any) -> str:
+    """Return the name of the layer with weights that comes first."""
+    names = (
+        node.get_friendly_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() in _WEIGHTED
+    )
+    return str(next(names))
 
 
 def _kept(feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

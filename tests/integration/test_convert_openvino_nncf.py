@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
 import models
@@ -25,8 +26,9 @@ from edgecv_cli.core.errors import (
     GateNotMetError,
     MissingDependencyError,
 )
+from edgecv_cli.runtime.openvino_convert import write_ir
 from edgecv_cli.stages.convert_openvino import convert_openvino
-from edgecv_cli.stages.convert_openvino_nncf import NncfMade, has_nncf
+from edgecv_cli.stages.convert_openvino_nncf import NncfMade, has_nncf, nncf_step
 from edgecv_cli.stages.convert_openvino_nncf_service import NncfService
 
 pytestmark = pytest.mark.skipif(
@@ -59,9 +61,9 @@ def nncf(monkeypatch):
         def get_inference_data(self):
             return (self.transform(one) for one in self.source)
 
-    def quantize(model, dataset, *, preset, target_device, subset_size):
+    def quantize(model, dataset, *, preset, target_device, subset_size, ignored_scope):
         first, again = (list(dataset.get_inference_data()) for _ in range(2))
-        seen.append((first, again, preset, target_device, subset_size))
+        seen.append((first, again, preset, target_device, subset_size, ignored_scope))
         return model
 
     fake = SimpleNamespace(
@@ -70,6 +72,7 @@ def nncf(monkeypatch):
         QuantizationPreset=lambda name: {"mixed": "MIXED"}[name],
         TargetDevice=SimpleNamespace(CPU="CPU"),
         quantize=quantize,
+        IgnoredScope=lambda names: names,
         set_log_level=lambda _: None,
     )
     monkeypatch.setitem(sys.modules, "nncf", fake)
@@ -84,6 +87,7 @@ def asked(model, target, images):
         "spec": spec.dumps(),
         "images": [str(path) for path in images],
         "preset": "mixed",
+        "first_in_float": False,
     }
 
 
@@ -103,14 +107,26 @@ class TestService:
 
         answer = NncfService().call("quantize", asked(plain, target, images))
 
-        first, again, preset, device, size = nncf[0]
+        first, again, preset, device, size, ignored = nncf[0]
         assert answer == {"version": "9.9", "skipped": []}
-        assert (preset, device, size) == ("MIXED", "CPU", 4)
+        assert (preset, device, size, ignored) == ("MIXED", "CPU", 4, [])
         assert all(one["images"].shape == (1, 3, 64, 64) for one in first)
         assert 0 <= first[0]["images"].min() < first[0]["images"].max() <= 1
         assert (first[0]["images"] != first[1]["images"]).any()
         assert all((a["images"] == b["images"]).all() for a, b in zip(first, again, strict=True))
         assert Artifact.open(target).facts().inputs[0].name == "images"
+
+    def test_the_layer_that_reads_the_image_may_stay_float(self, nncf, plain, data):
+        image = min((data / "images").iterdir())
+        payload = asked(plain, plain.with_name("int8.xml"), [image])
+
+        NncfService().call("quantize", {**payload, "first_in_float": True})
+
+        (name,) = nncf[0][-1]
+        layers = ET.parse(plain).getroot().iter("layer")
+        convolutions = [one for one in layers if one.get("type") == "Convolution"]
+        first = min(convolutions, key=lambda one: int(one.get("id")))
+        assert name == first.get("name")
 
     def test_a_damaged_image_is_skipped_and_none_at_all_is_an_error(self, nncf, plain, data):
         bad = plain.with_name("bad.jpg")
@@ -148,7 +164,7 @@ def installed(monkeypatch):
     monkeypatch.setattr(int8_module, "has_nncf", lambda: True)
     monkeypatch.setattr(int8_module, "require_nncf", lambda: None)
 
-    def quantize(xml, target, *_):
+    def quantize(xml, target, *_, **__):
         for ending in (".xml", ".bin"):
             target.with_suffix(ending).write_bytes(xml.with_suffix(ending).read_bytes())
         return NncfMade(target, "9.9", ())
@@ -173,6 +189,30 @@ class TestStage:
         assert result.provenance[0].versions["nncf"] == "9.9"
         assert result.provenance[0].parents == (Artifact.open(model).content_digest,)
         assert Artifact.open(out).detector().spec == Artifact.open(model).detector().spec
+
+    def test_one_that_is_not_accurate_enough_is_made_again_with_the_first_layer_in_float(
+        self, installed, model, out, data, monkeypatch
+    ):
+        other = out.with_name("other.onnx")
+        onnx.save(models.yolov8(planted=True, seed=7), other)
+        asked = []
+
+        def quantize(xml, target, *_, first_in_float=False):
+            asked.append(first_in_float)
+            source = model if first_in_float else other
+            write_ir(source, target, half=False, fold=True, shapes={}, entries={})
+            return NncfMade(target, "9.9", ())
+
+        monkeypatch.setattr(int8_module, "quantize_with_nncf", quantize)
+
+        result = run(model, out, data, quantizer="nncf", min_snr=60.0)
+
+        assert asked == [False, True]
+        assert result.saved
+        (note,) = [text for text in result.notes if "first layer is left in float" in text]
+        assert "min_snr" in note
+        plain_step = nncf_step("x", [], "9.9").config
+        assert result.provenance[0].config != plain_step
 
     def test_auto_keeps_it_where_edgecv_is_refused(self, installed, model, out, data, monkeypatch):
         monkeypatch.setattr(int8_module, "make_int8", refuse)
@@ -222,7 +262,7 @@ class TestStage:
     def test_where_both_fail_edgecv_s_refusal_is_said(
         self, installed, model, out, data, monkeypatch
     ):
-        def crash(*_):
+        def crash(*_, **__):
             raise ChildFailureError("NNCF crashed", remedy="try again", reason="crashed")
 
         monkeypatch.setattr(int8_module, "make_int8", refuse)
@@ -241,7 +281,7 @@ class TestStage:
             shutil.copyfile(config.model, path)
             return quantized()
 
-        def broken(*_):
+        def broken(*_, **__):
             raise MissingDependencyError("No module named 'scipy'", remedy="install it")
 
         monkeypatch.setattr(int8_module, "make_int8", make)
