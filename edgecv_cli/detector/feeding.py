@@ -36,12 +36,19 @@ class InputFeed:
         spec: the picture's input as the network declares it.
     """
 
-    def __init__(self, inputs: Sequence[TensorSpec], spec: DetectorSpec) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[TensorSpec],
+        spec: DetectorSpec,
+        buffers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         """Make the buffers.
 
         Args:
             inputs: what the network takes; an open batch becomes 1, an open size the spec's.
             spec: how pictures are fed, and what the other inputs hold.
+            buffers: arrays to use, by input name, such as a request's; each of the input's shape
+                and type, an open batch as 1. None makes some.
 
         Raises:
             EngineError: no input is the picture's, or another is not explained by the spec.
@@ -54,12 +61,16 @@ class InputFeed:
         shape = (self.batch, *picture_shape(self.spec))
         if math.prod(shape) > _MOST_PIXELS:
             raise ModelError(f"input {image} is too large to be fed", remedy="export a smaller one")
-        self._tensor: NDArray[Any] = np.zeros(shape, self.spec.dtype)
+        given = buffers or {}
+        self._tensor: NDArray[Any] = given.get(image.name, np.zeros(shape, self.spec.dtype))
         self._bordered: Letterbox | None = None  # whose padding the buffer holds
-        self.feeds: Mapping[str, NDArray[Any]] = {
-            tensor.name: self._tensor if tensor is image else _numbers(tensor, spec, self.batch)
-            for tensor in inputs
-        }
+        feeds: dict[str, NDArray[Any]] = {image.name: self._tensor}
+        for tensor in inputs:
+            if tensor is not image:
+                numbers = _numbers(tensor, spec, self.batch)
+                feeds[tensor.name] = given.get(tensor.name, numbers)
+                feeds[tensor.name][...] = numbers
+        self.feeds: Mapping[str, NDArray[Any]] = feeds
 
     def fill(self, picture: ByteArray) -> Letterbox:
         """Write a picture (uint8 BGR [H, W, 3]); returns the geometry for the way back.

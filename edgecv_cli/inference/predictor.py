@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from edgecv_cli.detector.letterbox import Letterbox
 from edgecv_cli.detector.nms import suppress
 from edgecv_cli.detector.profiles import Profile, detection_profile
 from edgecv_cli.detector.spec import DetectorSpec
-from edgecv_cli.runtime.base import Runner
+from edgecv_cli.runtime.base import Request, Runner
 from edgecv_cli.runtime.opening import open_runner
 
 
@@ -32,17 +33,50 @@ class Timings:
 
 
 class Predictor:
-    """A loaded detector with its pre- and post-processing; buffers are reused, one thread."""
+    """A loaded detector with its pre- and post-processing; buffers are reused, one thread.
+
+    Args:
+        runner: the loaded network.
+        spec: how it is fed and read.
+        profile: thresholds.
+        clock: nanoseconds.
+        request: runs the network on buffers of its own, so that several predictors can share a
+            runner, each in a thread of its own; None runs it through the runner.
+    """
 
     def __init__(
-        self, runner: Runner, spec: DetectorSpec, profile: Profile, *, clock: Clock = SYSTEM
+        self,
+        runner: Runner,
+        spec: DetectorSpec,
+        profile: Profile,
+        *,
+        clock: Clock = SYSTEM,
+        request: Request | None = None,
     ) -> None:
         self.runner = runner
         self.spec = spec
         self.profile = profile
         self._clock = clock
         self._decoder = build_decoder(spec, runner.outputs)
-        self._feed = InputFeed(runner.inputs, spec)
+        self._request = request
+        self._feed = InputFeed(runner.inputs, spec, None if request is None else request.inputs)
+
+    def lanes(self, count: int) -> Sequence[Predictor]:
+        """Return predictors that can run side by side, a thread each, on this one's network.
+
+        They are ``count``, or this one alone where the network leaves its input's size open.
+        Closing this one closes them.
+
+        Raises:
+            EngineError: the engine has no memory for that many.
+        """
+        sizes = [tensor.shape[1:] for tensor in self.runner.inputs]
+        if count < 2 or not all(size and None not in size for size in sizes):
+            return (self,)
+        return [
+            Predictor(self.runner, self.spec, self.profile, clock=self._clock, request=request)
+            for request in self.runner.requests(count)
+        ]
 
     def predict(self, image: NDArray[np.uint8]) -> Detections:
         """Find the objects in a picture.
@@ -70,12 +104,15 @@ class Predictor:
         """Fill the input tensor from a picture; returns the geometry for the way back."""
         return self._feed.fill(image)
 
-    def infer(self) -> dict[str, NDArray[Any]]:
-        """Run the network on the prepared input tensor."""
-        return self.runner.infer(self._feed.feeds)
+    def infer(self) -> Mapping[str, NDArray[Any]]:
+        """Run the network on the prepared input tensor; the outputs hold until the next run."""
+        if self._request is None:
+            return self.runner.infer(self._feed.feeds)
+        self._request.run()
+        return self._request.outputs
 
     def read(
-        self, outputs: dict[str, NDArray[Any]], fit: Letterbox, profile: Profile | None = None
+        self, outputs: Mapping[str, NDArray[Any]], fit: Letterbox, profile: Profile | None = None
     ) -> Detections:
         """Decode, suppress and map back the outputs of one picture (None: own profile).
 
@@ -105,16 +142,20 @@ def open_predictor(
     profile: Profile | None = None,
     exact: bool = False,
     model_cache: bool = False,
+    streams: int = 1,
 ) -> Predictor:
     """Load a detector with an engine; the profile defaults to the artifact's own thresholds.
 
     ``exact`` runs quantize and dequantize as they are written, without integer kernels;
-    ``model_cache`` keeps what the engine compiles for later starts.
+    ``model_cache`` keeps what the engine compiles for later starts; ``streams`` says how many
+    :meth:`Predictor.lanes` are meant to run at once.
 
     Raises:
         EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
     """
-    runner = open_runner(artifact, engine, threads, exact=exact, model_cache=model_cache)
+    runner = open_runner(
+        artifact, engine, threads, exact=exact, model_cache=model_cache, streams=streams
+    )
     try:
         return Predictor(runner, spec, profile or detection_profile(spec))
     except EdgeCVError:

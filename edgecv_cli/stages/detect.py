@@ -19,9 +19,9 @@ from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.detector.profiles import Profile, detection_profile
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.inference.exports import Emit, JsonLinesSink
+from edgecv_cli.inference.flow import Flow
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
 from edgecv_cli.inference.predictor import Timings, open_predictor
-from edgecv_cli.inference.prefetch import Prefetch
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.measure.fitness import warnings_of
@@ -32,6 +32,9 @@ from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
 
 if TYPE_CHECKING:
     from edgecv_cli.config.detect import DetectConfig
+
+
+_MOST_LANES = 8  # each holds a frame, the network's buffers and what it computes with
 
 
 class FramePredictor(Protocol):
@@ -48,7 +51,10 @@ class FramePredictor(Protocol):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A detector that is ready to run, and what the summary says of it."""
+    """A detector that is ready to run, and what the summary says of it.
+
+    ``lanes`` are predictors that can run side by side; without any it is the one alone.
+    """
 
     predictor: FramePredictor
     spec: DetectorSpec
@@ -56,6 +62,7 @@ class Loaded:
     execution: Execution
     sha256: str | None = None
     warning: str | None = None
+    lanes: Sequence[FramePredictor] = ()
 
 
 def run_detect(
@@ -81,7 +88,8 @@ def run_detect(
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
-        loaded = (load or load_model)(config)
+        streams = _side_by_side(config, source)
+        loaded = load_model(config, streams) if load is None else load(config)
         stack.enter_context(closing(loaded.predictor))
         if loaded.warning:
             context.progress.note(f"warning: {loaded.warning}")
@@ -113,10 +121,12 @@ def detect(
     *,
     classes: Collection[int] | None = None,
     tally: Tally | None = None,
+    newest: bool = False,
 ) -> Iterator[FrameResult]:
     """Yield what is found in each frame, after every sink has taken it.
 
-    Frames are read ahead in a thread of their own; detection and sinks run in the caller's.
+    Frames are read and detected in threads of their own, a few at a time, and given in their
+    order; sinks run in the caller's thread.
 
     Args:
         loaded: the detector.
@@ -125,26 +135,39 @@ def detect(
         context: cancellation is looked at once a frame.
         classes: class indices to keep; None keeps all.
         tally: counts frames and times.
+        newest: whether frames that were not taken up in time are dropped for newer ones.
 
     Raises:
         EdgeCVError: the frames can't be read, or a sink can't write.
         InterruptedByUser: cancelled.
     """
-    with Prefetch(frames) as ahead:
-        for frame in ahead:
-            context.cancel.check()
-            found, timings = loaded.predictor.predict_timed(frame.image)
-            result = FrameResult(frame, _usable(found, classes), loaded.spec.classes)
-            if tally is not None:
-                tally.add(len(result.detections), timings)
+    tally = Tally() if tally is None else tally
+    lanes = [_lane(one, loaded, classes) for one in loaded.lanes or (loaded.predictor,)]
+    flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock)
+    tally.follow(flow.read, len(lanes))
+    with flow:
+        for result, timings in flow:
+            began = context.clock()
             for sink in sinks:
                 sink.write(result)
+            tally.add(len(result.detections), timings, write_ns=context.clock() - began)
+            tally.dropped = flow.dropped
             yield result
     context.cancel.check()
 
 
-def load_model(config: DetectConfig) -> Loaded:
-    """Open the model that a config names.
+def _lane(
+    predictor: FramePredictor, loaded: Loaded, classes: Collection[int] | None
+) -> Callable[[Frame], tuple[FrameResult, Timings]]:
+    def detected(frame: Frame) -> tuple[FrameResult, Timings]:
+        found, timings = predictor.predict_timed(frame.image)
+        return FrameResult(frame, _usable(found, classes), loaded.spec.classes), timings
+
+    return detected
+
+
+def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
+    """Open the model that a config names, for so many inferences at once.
 
     Raises:
         EdgeCVError: it can't be read, recognised or loaded.
@@ -161,9 +184,18 @@ def load_model(config: DetectConfig) -> Loaded:
         threads=config.threads,
         profile=profile,
         model_cache=config.model_cache,
+        streams=streams,
     )
-    execution = predictor.runner.execution
-    return Loaded(predictor, spec, profile, execution, artifact.sha256, warned)
+    with ExitStack() as stack:
+        stack.callback(predictor.close)
+        execution, lanes = predictor.runner.execution, predictor.lanes(streams)
+        stack.pop_all()
+    return Loaded(predictor, spec, profile, execution, artifact.sha256, warned, lanes)
+
+
+def _side_by_side(config: DetectConfig, source: FrameSource) -> int:
+    """How many inferences run at once: one a thread wastes the least, but each takes longer."""
+    return min(config.threads or usable_cores(), source.total or _MOST_LANES, _MOST_LANES)
 
 
 def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozenset[int] | None:
@@ -247,9 +279,10 @@ def _summary(
         nms_iou=loaded.profile.iou,
         seconds=seconds,
         fps=tally.frames / seconds if tally.frames and seconds > 0 else None,
-        preprocess_p50_ms=tally.p50_ms("preprocess_ns"),
-        infer_p50_ms=tally.p50_ms("infer_ns"),
-        postprocess_p50_ms=tally.p50_ms("postprocess_ns"),
+        **tally.medians(),
+        in_flight=tally.lanes,
+        dropped=tally.dropped,
+        limit=tally.limit(nanoseconds),
         engine=loaded.execution.engine,
         provider=loaded.execution.provider,
         threads=config.threads or usable_cores(),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 from pydantic import Field
 
-from edgecv_cli.core.measurement import percentile
 from edgecv_cli.core.result import Part, Result
 from edgecv_cli.inference.predictor import Timings
+from edgecv_cli.inference.times import Times
+
+STAGES = ("read", "preprocess", "infer", "postprocess", "write")
 
 
 class SkippedSource(Part):
@@ -17,6 +16,13 @@ class SkippedSource(Part):
 
     source: str
     problem: str
+
+
+class Limit(Part):
+    """What a run could not go faster than."""
+
+    stage: str = Field(description="read, preprocess, infer, postprocess or write.")
+    busy: float = Field(description="Share of the run in which its threads had work, 0..1.")
 
 
 class DetectSummary(Result):
@@ -35,33 +41,69 @@ class DetectSummary(Result):
     nms_iou: float
     seconds: float = Field(description="From the first read to the last result written.")
     fps: float | None = Field(default=None, description="frames / seconds, end to end.")
+    read_p50_ms: float | None = Field(default=None, description="Reading and decoding a frame.")
     preprocess_p50_ms: float | None = None
-    infer_p50_ms: float | None = None
+    infer_p50_ms: float | None = Field(
+        default=None, description="One inference, while others may be in flight."
+    )
     postprocess_p50_ms: float | None = None
+    write_p50_ms: float | None = Field(default=None, description="All sinks, drawing included.")
+    in_flight: int = Field(default=1, description="Frames that may be detected at once.")
+    dropped: int = Field(default=0, description="Frames that newer ones took the place of.")
+    limit: Limit | None = None
     engine: str
     provider: str = Field(description="What really ran, as the engine reports it.")
     threads: int
     output: str | None = Field(default=None, description="Folder that holds the results.")
 
 
-@dataclass
 class Tally:
-    """Counts what passes by, for the summary."""
+    """Counts what passes by, for the summary.
 
-    frames: int = 0
-    detections: int = 0
-    timings: list[Timings] = field(default_factory=list)
+    Attributes:
+        frames, detections: what came out.
+        dropped: frames that were dropped for newer ones.
+        lanes: inferences that may be in flight at once.
+    """
 
-    def add(self, detections: int, timings: Timings) -> None:
+    def __init__(self) -> None:
+        self.frames = self.detections = self.dropped = 0
+        self.lanes = 1
+        self._times = {stage: Times() for stage in STAGES}
+
+    def follow(self, read: Times, lanes: int) -> None:
+        """Take the times of reading from who reads, and the number of lanes."""
+        self._times["read"], self.lanes = read, lanes
+
+    def add(self, detections: int, timings: Timings, *, write_ns: int) -> None:
         """Count one frame."""
         self.frames += 1
         self.detections += detections
-        self.timings.append(timings)
+        self._times["preprocess"].add(timings.preprocess_ns)
+        self._times["infer"].add(timings.infer_ns)
+        self._times["postprocess"].add(timings.postprocess_ns)
+        self._times["write"].add(write_ns)
 
-    def p50_ms(self, stage: str) -> float | None:
-        """Return the median time of ``preprocess_ns``, ``infer_ns`` or ``postprocess_ns``."""
-        return _median_ms([getattr(timing, stage) for timing in self.timings])
+    def medians(self) -> dict[str, float | None]:
+        """Return the median time of each stage, by its key in the summary."""
+        return {f"{stage}_p50_ms": times.p50_ms() for stage, times in self._times.items()}
 
+    def limit(self, nanoseconds: int) -> Limit | None:
+        """Return the stage that sets the pace: of who is busy most, what takes most.
 
-def _median_ms(nanoseconds: Sequence[int]) -> float | None:
-    return percentile(nanoseconds, 50) / 1e6 if nanoseconds else None
+        Args:
+            nanoseconds: the whole run, in which each lane, reading and writing have a thread.
+        """
+        if not self.frames or nanoseconds <= 0:
+            return None
+        spent = {stage: times.total_ns for stage, times in self._times.items()}
+        teams = (
+            (("read",), 1),
+            (("preprocess", "infer", "postprocess"), self.lanes),
+            (("write",), 1),
+        )
+        busy, stages = max(
+            (sum(spent[stage] for stage in stages) / (threads * nanoseconds), stages)
+            for stages, threads in teams
+        )
+        return Limit(stage=max(stages, key=lambda stage: spent[stage]), busy=min(1.0, busy))

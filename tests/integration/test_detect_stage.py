@@ -50,8 +50,8 @@ def tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def readers() -> int:
-    return sum(thread.name == "edgecv-reader" for thread in threading.enumerate())
+def workers() -> int:
+    return sum(thread.name.startswith("edgecv-") for thread in threading.enumerate())
 
 
 def test_a_planted_detector_finds_what_is_in_the_pictures(tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_interrupted_leaves_nothing(tmp_path: Path) -> None:
             [tmp_path / "clip.mp4"], predictor, emit=interrupting(context), context=context,
             output=tmp_path / "out",
         )  # fmt: skip
-    assert len(predictor.shapes) == 1
+    assert len(predictor.shapes) <= 4  # one seen, one in the lane, two behind it
     assert tree(tmp_path) == ["clip.mp4"]
-    assert readers() == 0
+    assert workers() == 0
     assert predictor.closed
 
 

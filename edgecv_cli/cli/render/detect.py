@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from edgecv_cli.stages.detect_result import DetectSummary
 
 SHOWN_FRAMES = 20
+_NAMES = {
+    "read": "reading", "preprocess": "preprocessing", "infer": "inference",
+    "postprocess": "post-processing", "write": "writing",
+}  # fmt: skip
 
 
 class FirstFrames:
@@ -47,6 +51,8 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("frames", f"{summary.frames}, {summary.detections} objects"),
             ("speed", _speed(summary)),
             ("medians", _medians(summary)),
+            ("limit", _limit(summary)),
+            ("dropped", f"{summary.dropped} frames for newer ones" if summary.dropped else None),
             ("saved in", summary.output),
         ]
     )
@@ -79,8 +85,17 @@ def _medians(summary: DetectSummary) -> str | None:
     if summary.infer_p50_ms is None:
         return None
     steps = (
+        ("read", summary.read_p50_ms),
         ("preprocess", summary.preprocess_p50_ms),
         ("infer", summary.infer_p50_ms),
         ("post-process", summary.postprocess_p50_ms),
+        ("write", summary.write_p50_ms),
     )
     return ", ".join(f"{name} {fixed(value, 1)} ms" for name, value in steps)
+
+
+def _limit(summary: DetectSummary) -> str | None:
+    if summary.limit is None:
+        return None
+    many = f", {summary.in_flight} in flight" if summary.in_flight > 1 else ""
+    return f"{_NAMES[summary.limit.stage]}, busy {summary.limit.busy:.0%} of the time{many}"
