@@ -39,6 +39,11 @@ class ConvertCoremlConfig(VerifiedConfig):
         description="image: apps hand over a picture, and scaling stands inside the package. "
         "tensor: an array, fed as the .onnx is.",
     )
+    nms: bool = Field(
+        False,
+        description="Put decoding and Core ML's NMS behind the network, as Vision and Xcode take "
+        "detectors: boxes with labels come out.",
+    )
     minimum_deployment_target: Target = Field(
         "iOS17", description="Oldest system that the package runs on."
     )
@@ -99,6 +104,16 @@ class ConvertCoremlConfig(VerifiedConfig):
             raise UsageError(
                 f"{self.minimum_deployment_target} reads no compressed weights",
                 remedy="use --minimum-deployment-target iOS16 or later, or --precision fp16",
+            )
+        if self.nms and self.feed == "tensor":
+            raise UsageError(
+                "--nms makes what Vision takes, which feeds pictures",
+                remedy="leave --feed tensor out, or --nms",
+            )
+        if self.nms and self.min_snr is not None:
+            raise UsageError(
+                "--min-snr compares raw outputs, and --nms leaves boxes",
+                remedy="use --min-agreement with --images, or leave --nms out",
             )
         name, _, rest = self.engine.partition(":")
         if name != "coreml" or ":" in rest:

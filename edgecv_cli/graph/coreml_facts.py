@@ -40,7 +40,7 @@ class Port(BaseModel):
     """An input or output of the original, and what it is called in the package.
 
     Attributes:
-        name, shape, dtype: the original's.
+        name, shape, dtype: the original's, or those of what its NMS leaves; an axis may be open.
         feature: its name in the package.
         picture: it is fed as a picture: the package itself makes ``scale * pixel + offset`` of
             it, per channel in the network's order; None where it is fed as it is.
@@ -49,7 +49,7 @@ class Port(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    shape: tuple[int, ...] = Field(max_length=8)
+    shape: tuple[int | None, ...] = Field(max_length=8)
     dtype: str
     feature: str
     picture: Picture | None = None
@@ -88,7 +88,7 @@ def read_presented(path: Path) -> Presented:
     text = package.metadata.get(INTERFACE_KEY)
     if text is None:
         sides = (package.inputs, package.outputs)
-        inputs, outputs = (tuple(_as_it_is(one) for one in side) for side in sides)
+        inputs, outputs = (tuple(_as_it_is(one, package) for one in side) for side in sides)
         return Presented(package, Interface(inputs=inputs, outputs=outputs))
     try:
         interface = Interface.model_validate_json(text)
@@ -147,9 +147,9 @@ def _require_own_weights(package: CorePackage) -> None:
         )
 
 
-def _as_it_is(feature: Feature) -> Port:
+def _as_it_is(feature: Feature, package: CorePackage) -> Port:
     spec = feature.spec
-    shape = tuple(size or 1 for size in spec.shape)
+    shape = spec.shape if package.suppression else tuple(size or 1 for size in spec.shape)
     picture = None
     if feature.color is not None:
         picture = Picture(color=feature.color, scale=(1, 1, 1), offset=(0, 0, 0))

@@ -73,10 +73,34 @@ class MilOperation:
 
 
 @dataclass(frozen=True)
-class CorePackage:
-    """An ML Program.
+class Suppression:
+    """The NMS behind a detector.
 
     Attributes:
+        iou, confidence: thresholds where an app names none.
+        per_class: whether only boxes of one class suppress each other.
+        labels: of the classes.
+        reads: outputs of the detector that it takes: confidence and coordinates.
+        shapes: of those, as the detector gives them.
+        optional: inputs of the package that override the thresholds.
+    """
+
+    iou: float
+    confidence: float
+    per_class: bool
+    labels: tuple[str, ...]
+    reads: tuple[str, str]
+    shapes: tuple[tuple[int | None, ...], ...]
+    optional: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CorePackage:
+    """An ML Program, alone or with an NMS behind it.
+
+    Attributes:
+        inputs: those that an app has to feed.
+        suppression: the NMS; None where there is none.
         weights: the file of weights; None where there is none.
         specification: version of Core ML's specification, 6 (iOS 15) and up.
         opset: such as ``CoreML7``.
@@ -91,6 +115,7 @@ class CorePackage:
     outputs: tuple[Feature, ...]
     metadata: Mapping[str, str]
     operations: tuple[MilOperation, ...]
+    suppression: Suppression | None = None
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -168,7 +193,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _read(path: Path, model: Path, message: Any) -> CorePackage:
-    functions = {entry.key: entry.value for entry in message.mlProgram.functions}
+    stages = list(message.pipeline.models) or [message]
+    functions = {entry.key: entry.value for entry in stages[0].mlProgram.functions}
     if "main" not in functions:
         raise ValueError("it holds no ML Program with a function 'main'")
     main = functions["main"]
@@ -183,10 +209,40 @@ def _read(path: Path, model: Path, message: Any) -> CorePackage:
         weights=_weights(model, block),
         specification=message.specificationVersion,
         opset=main.opset,
-        inputs=tuple(_feature(one, types) for one in described.input),
+        inputs=tuple(_feature(one, types) for one in described.input if not one.type.isOptional),
         outputs=tuple(_feature(one, types) for one in described.output),
         metadata={entry.key: entry.value for entry in described.metadata.userDefined},
         operations=tuple(_operation(op) for op in block.operations),
+        suppression=_suppression(message, stages, types) if len(stages) > 1 else None,
+    )
+
+
+def _suppression(message: Any, stages: Sequence[Any], types: Mapping[str, Any]) -> Suppression:
+    """Read the second model of a pipeline.
+
+    Raises:
+        ValueError: it is no NMS, or reads or gives what is not there.
+    """
+    if len(stages) != 2 or not stages[1].HasField("nonMaximumSuppression"):
+        raise ValueError("its pipeline is not a detector and an NMS")
+    nms = stages[1].nonMaximumSuppression
+    given = {one.name: _feature(one, types).spec.shape for one in stages[0].description.output}
+    reads = (nms.confidenceInputFeatureName, nms.coordinatesInputFeatureName)
+    gives = {nms.confidenceOutputFeatureName, nms.coordinatesOutputFeatureName}
+    if not set(reads) <= set(given) or gives != {one.name for one in message.description.output}:
+        raise ValueError("its NMS and its detector do not fit together")
+    optional = tuple(one.name for one in message.description.input if one.type.isOptional)
+    known = (nms.iouThresholdInputFeatureName, nms.confidenceThresholdInputFeatureName)
+    if not set(optional) <= set(known):
+        raise ValueError("its NMS does not take the thresholds that the package does")
+    return Suppression(
+        iou=nms.iouThreshold,
+        confidence=nms.confidenceThreshold,
+        per_class=nms.pickTop.perClass,
+        labels=tuple(nms.stringClassLabels.vector),
+        reads=reads,
+        shapes=tuple(given[name] for name in reads),
+        optional=optional,
     )
 
 
@@ -213,16 +269,20 @@ def _feature(described: Any, types: Mapping[str, Any]) -> Feature:
     kind = described.type
     if kind.HasField("imageType"):
         image = kind.imageType
-        shape: Sequence[int] = (1, 3, image.height, image.width)
-        return Feature(
-            TensorSpec(described.name, tuple(shape), "float32"), _COLORS.get(image.colorSpace)
-        )
+        picture = TensorSpec(described.name, (1, 3, image.height, image.width), "float32")
+        return Feature(picture, _COLORS.get(image.colorSpace))
     array = kind.multiArrayType
-    shape = list(array.shape)
+    ranges = array.shapeRange.sizeRanges
+    shape: Sequence[int | None] = [*array.shape] or [_size(one) for one in ranges]
     if not shape and described.name in types:
         shape = list(_shape(types[described.name].tensorType))
     dtype = _ARRAY_TYPES.get(array.dataType, "unknown")
     return Feature(TensorSpec(described.name, tuple(shape), dtype))
+
+
+def _size(bounds: Any) -> int | None:
+    """Return the size of an axis that may have several; None: it is open."""
+    return int(bounds.lowerBound) if bounds.lowerBound == bounds.upperBound else None
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -37,6 +37,8 @@ def prepared(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     pictures: Mapping[str, Picture],
+    *,
+    called: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Return a copy that takes pictures.
 
@@ -44,6 +46,7 @@ def prepared(
         model: a normalised graph; it is not changed.
         inputs, outputs: the original's, as it declares them, with all sizes fixed.
         pictures: inputs to feed as pictures, by name; each is [1, 3, H, W] or [1, H, W, 3].
+        called: what inputs are to be called in the package, by name; others keep theirs.
 
     Raises:
         ModelError: an input that is fed as a picture is none, or does arithmetic on bytes.
@@ -53,7 +56,7 @@ def prepared(
     names = _Names(work)
     ports_in = []
     for spec in inputs:
-        feature = names.identifier(spec.name)
+        feature = names.identifier((called or {}).get(spec.name, spec.name), own=spec.name)
         picture = pictures.get(spec.name)
         if picture is not None:
             _picture(work, spec, picture, feature, names)
@@ -83,12 +86,12 @@ class _Names:
         self._used = {name for node in graph.node for name in (*node.input, *node.output)}
         self._used |= {one.name for one in (*graph.input, *graph.output, *graph.initializer)}
 
-    def identifier(self, name: str) -> str:
-        """Return the name, or one like it that Core ML takes."""
+    def identifier(self, name: str, *, own: str | None = None) -> str:
+        """Return the name, or one like it that Core ML takes; ``own``: what it is called now."""
         clean = _NOT_IN_NAMES.sub("_", name)
         if clean[:1].isdigit() or not clean:
             clean = f"_{clean}"
-        return name if clean == name else self.free(clean)
+        return name if clean == name == (own or name) else self.free(clean)
 
     def free(self, name: str) -> str:
         """Return a name that nothing has, and take it."""

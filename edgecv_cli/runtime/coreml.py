@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 import threading
 from collections.abc import Mapping, Sequence
@@ -155,11 +156,14 @@ def _fed(port: Port, feeds: Mapping[str, Array]) -> Any:
 
 def _read(port: Port, given: Mapping[str, Any]) -> Array:
     value = np.asarray(given[port.feature])
-    if value.size != int(np.prod(port.shape)):
+    known = [size for size in port.shape if size is not None]
+    rows = value.size // max(1, math.prod(known))
+    shape = [rows if size is None else size for size in port.shape]
+    if value.size != math.prod(shape):
         raise EngineError(
             f"Core ML gave {list(value.shape)} for {port.spec}", remedy="convert the .onnx again"
         )
-    return np.array(value.reshape(port.shape), port.dtype)
+    return np.array(value.reshape(shape), port.dtype)
 
 
 def _told(error: Exception) -> str:

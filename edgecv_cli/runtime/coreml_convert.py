@@ -11,12 +11,13 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgecv_cli.core.child import Child, Limits
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import MissingDependencyError, ModelError
+from edgecv_cli.graph.coreml_pipeline import Nms
 
 TOOLS, CONVERTER = "coremltools", "onnx2coreml"
 WHY = "convert-coreml"
@@ -48,6 +49,8 @@ class Order:
         bits: of an index into a palette.
         pictures: inputs that take pictures, to their colour order.
         metadata: key/value strings to store.
+        nms: what stands behind the detector; None: nothing.
+        boxes: how many the detector gives, where an NMS stands behind it.
     """
 
     target: str
@@ -56,6 +59,8 @@ class Order:
     bits: int
     pictures: Mapping[str, str]
     metadata: Mapping[str, str]
+    nms: Nms | None = None
+    boxes: int = 0
 
 
 def require_converter(*, palettes: bool) -> None:
@@ -126,6 +131,8 @@ def convert(
                 "bits": order.bits,
                 "pictures": dict(order.pictures),
                 "metadata": dict(order.metadata),
+                "nms": None if order.nms is None else asdict(order.nms),
+                "boxes": order.boxes,
             },
         )
     stops = tuple(

@@ -19,6 +19,7 @@ from edgecv_cli.graph.coreml_package import (
     WEIGHTS_ITEM,
     WEIGHTS_NAME,
 )
+from edgecv_cli.graph.coreml_pipeline import Nms, pipelined
 from edgecv_cli.graph.io import load_model
 from edgecv_cli.runtime.coreml_convert import CONVERTER, TOOLS, WHY
 
@@ -59,7 +60,9 @@ class CoreMlService:
             raise _refused(error) from error
         made = self._compiled(program, model, payload, target, precision)
         made = self._compressed(made, payload)
-        _write(made, Path(payload["package"]), payload["metadata"])
+        _write(
+            made, _whole(made.get_spec(), payload), Path(payload["package"]), payload["metadata"]
+        )
         return {"unsupported": []}
 
     def _compiled(
@@ -116,12 +119,23 @@ def _refused(error: Exception) -> ModelError:
     )
 
 
-def _write(made: Any, package: Path, metadata: dict[str, str]) -> None:
+def _whole(spec: Any, payload: dict[str, Any]) -> Any:
+    """Return the package's model: the detector, with an NMS behind it where one is asked for."""
+    asked = payload["nms"]
+    if asked is None:
+        return spec
+    nms = Nms(asked["iou"], asked["confidence"], tuple(asked["labels"]))
+    try:
+        return pipelined(spec, payload["boxes"], nms)
+    except ValueError as error:
+        raise _refused(error) from error
+
+
+def _write(made: Any, spec: Any, package: Path, metadata: dict[str, str]) -> None:
     """Write a package whose bytes hang on the model and its options alone.
 
     coremltools names the items of a package by chance, and orders what it writes by it.
     """
-    spec = made.get_spec()
     told = spec.description.metadata.userDefined
     for key, value in sorted(metadata.items()):
         told[key] = value

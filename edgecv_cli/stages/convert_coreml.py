@@ -20,7 +20,12 @@ from edgecv_cli.stages.compose.convert import conversion_document
 from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
 from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.convert_coreml_job import Made, Source, gates_of, make, pair_of
-from edgecv_cli.stages.convert_coreml_package import package_facts, stopped, weights_held
+from edgecv_cli.stages.convert_coreml_package import (
+    nms_held,
+    package_facts,
+    stopped,
+    weights_held,
+)
 from edgecv_cli.stages.convert_coreml_result import ConvertCoremlResult
 from edgecv_cli.stages.converting.figures import figures, how_made, remarks
 from edgecv_cli.stages.converting.gates import Outcome, advice, outcomes
@@ -80,6 +85,7 @@ def _judged(
     facts = package_facts(config, source, made)
     seen = verify(pair, context)
     held = [*outcomes(gates_of(config, pair), seen), weights_held(facts)]
+    held += [one for one in [nms_held(source, made)] if one is not None]
     warnings = (*source.warnings, *seen.warnings, *(one.warning for one in held if one.warning))
     result = ConvertCoremlResult(
         **_common(config, held),

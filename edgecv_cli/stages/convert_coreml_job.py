@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
@@ -13,10 +14,13 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import ModelError, UsageError
 from edgecv_cli.core.files import writing
 from edgecv_cli.core.store import digest_key
+from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.core.version import __version__
 from edgecv_cli.detector.feeding import image_of
+from edgecv_cli.detector.ingraph import decoded, foreground, suppressed_spec
 from edgecv_cli.detector.spec import DetectorSpec
-from edgecv_cli.graph.coreml_facts import INTERFACE_KEY, Picture, dump_interface
+from edgecv_cli.graph.coreml_facts import INTERFACE_KEY, Picture, Port, dump_interface
+from edgecv_cli.graph.coreml_pipeline import BOXES, IMAGE, RAW_BOXES, RAW_SCORES, SCORES, Nms
 from edgecv_cli.graph.coreml_prepare import Prepared, prepared
 from edgecv_cli.graph.facts import GraphFacts
 from edgecv_cli.graph.normalise import normalise
@@ -33,6 +37,9 @@ from edgecv_cli.runtime.coreml_convert import (
 from edgecv_cli.stages.converting.gates import Gates
 from edgecv_cli.stages.converting.verify import Pair
 
+if TYPE_CHECKING:
+    import onnx
+
 _INTEGER = ("int8", "mixed")
 _AGREEMENT = {"float": 0.99, "compressed": 0.90}
 _SNR_DB = {"float": 20.0, "compressed": 10.0}
@@ -45,15 +52,19 @@ class Source:
 
     Attributes:
         given: the model that was named.
-        spec: how it is fed and read; the package is fed and read in the same way.
+        spec: how it is fed and read.
+        stored: how the package is: in the same way, or what its NMS leaves.
         facts: of the model, with open sizes fixed.
         prepared: the graph as the converter takes it.
+        nms: what stands behind it in the package.
     """
 
     given: Artifact
     spec: DetectorSpec
+    stored: DetectorSpec
     facts: GraphFacts
     prepared: Prepared
+    nms: Nms | None
     images: Sequence[Path]
     data: Dataset | None
     notes: tuple[str, ...]
@@ -80,19 +91,36 @@ class Source:
         for note in (*(f"warning: {text}" for text in warnings), *notes):
             context.progress.note(note)
         model = normalise(given.model, input_size=size)
-        pictures = {}
-        if config.feed == "image":
-            pictures[image_of(facts.inputs, recognised.spec.input).name] = picture(recognised.spec)
+        spec = recognised.spec
         return cls(
             given=given,
-            spec=recognised.spec,
+            spec=spec,
+            stored=suppressed_spec(spec, BOXES, SCORES) if config.nms else spec,
             facts=facts,
-            prepared=prepared(model, facts.inputs, facts.outputs, pictures),
+            prepared=_prepared(config, model, facts, spec),
+            nms=Nms(spec.nms_iou, spec.score_threshold, foreground(spec)) if config.nms else None,
             images=images.paths if images else (),
             data=data,
             notes=notes,
             warnings=warnings,
         )
+
+
+def _prepared(
+    config: ConvertCoremlConfig, model: onnx.ModelProto, facts: GraphFacts, spec: DetectorSpec
+) -> Prepared:
+    """Return the graph as the converter takes it, decoded where an NMS is to stand behind it."""
+    image = image_of(facts.inputs, spec.input).name
+    pictures = {image: picture(spec)} if config.feed == "image" else {}
+    if not config.nms:
+        return prepared(model, facts.inputs, facts.outputs, pictures)
+    raw = decoded(model, spec, facts.outputs, boxes=RAW_BOXES, scores=RAW_SCORES)
+    made = prepared(raw.model, facts.inputs, raw.outputs, pictures, called={image: IMAGE})
+    left = tuple(
+        Port(name=name, shape=(None, *port.shape[1:]), dtype=port.dtype, feature=name)
+        for name, port in zip((BOXES, SCORES), made.interface.outputs, strict=True)
+    )
+    return Prepared(made.model, made.interface.model_copy(update={"outputs": left}))
 
 
 @dataclass(frozen=True)
@@ -130,7 +158,7 @@ def make(config: ConvertCoremlConfig, source: Source, folder: Path, context: Con
     lineage = (*source.given.lineage, _step(config, source))
     metadata = {
         **source.facts.metadata,
-        SPEC_KEY: source.spec.dumps(),
+        SPEC_KEY: source.stored.dumps(),
         LINEAGE_KEY: dump_lineage(lineage),
         INTERFACE_KEY: dump_interface(interface),
     }
@@ -141,6 +169,8 @@ def make(config: ConvertCoremlConfig, source: Source, folder: Path, context: Con
         bits=config.palette_bits,
         pictures={one.feature: one.picture.color for one in interface.inputs if one.picture},
         metadata=metadata,
+        nms=source.nms,
+        boxes=candidates_of(source),
     )
     with writing(folder):
         work.mkdir()
@@ -151,6 +181,14 @@ def make(config: ConvertCoremlConfig, source: Source, folder: Path, context: Con
     return Made(package, stops, lineage)
 
 
+def candidates_of(source: Source) -> int:
+    """Return how many boxes go into the NMS; 0 where there is none."""
+    if source.nms is None:
+        return 0
+    axes = source.prepared.model.graph.output[0].type.tensor_type.shape.dim
+    return int(axes[0].dim_value)
+
+
 def pair_of(config: ConvertCoremlConfig, source: Source, made: Made) -> Pair:
     """Return what is compared, and on what."""
     return Pair(
@@ -158,14 +196,21 @@ def pair_of(config: ConvertCoremlConfig, source: Source, made: Made) -> Pair:
         source=source.given,
         converted=Artifact.open(made.path),
         spec=source.spec,
-        stored=source.spec,
+        stored=source.stored,
         engine=config.engine,
         exact=False,
         images=source.images,
         data=source.data,
         threads=config.threads,
         speed_seconds=config.speed_seconds,
+        presents=_presented(source),
     )
+
+
+def _presented(source: Source) -> tuple[TensorSpec, ...] | None:
+    if source.nms is None:
+        return None
+    return tuple(port.spec for port in source.prepared.interface.outputs)
 
 
 def gates_of(config: ConvertCoremlConfig, pair: Pair) -> Gates:
@@ -174,7 +219,7 @@ def gates_of(config: ConvertCoremlConfig, pair: Pair) -> Gates:
     agreed, snr = config.min_agreement, config.min_snr
     if agreed is None and pair.images:
         agreed = _AGREEMENT[kind]
-    if snr is None and not pair.looked_at:
+    if snr is None and not pair.looked_at and pair.presents is None:
         snr = _SNR_DB[kind]
     return Gates(
         config.required,
@@ -208,6 +253,7 @@ def _step(config: ConvertCoremlConfig, source: Source) -> Step:
             feed=config.feed,
             target=config.minimum_deployment_target,
             size=list(source.spec.input.size),
+            **({} if source.nms is None else {"nms": [source.nms.iou, source.nms.confidence]}),
         ),
         parents=(source.given.content_digest,),
         versions={"edgecv": __version__, **converter_versions()},

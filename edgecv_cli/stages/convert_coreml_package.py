@@ -6,11 +6,13 @@ from pathlib import Path
 
 from edgecv_cli.config.convert_coreml import ConvertCoremlConfig
 from edgecv_cli.graph.coreml_facts import Port, read_presented
-from edgecv_cli.graph.coreml_package import Feature
+from edgecv_cli.graph.coreml_package import Feature, Suppression
+from edgecv_cli.graph.coreml_pipeline import CONFIDENCE, IOU, RAW_BOXES, RAW_SCORES
 from edgecv_cli.graph.coreml_weights import Weights, nearest, weighted_layers
 from edgecv_cli.runtime.coreml_convert import Stop
-from edgecv_cli.stages.convert_coreml_job import Made, Source
+from edgecv_cli.stages.convert_coreml_job import Made, Source, candidates_of
 from edgecv_cli.stages.convert_coreml_result import (
+    NmsFacts,
     PackageFacts,
     PackagePort,
     UnsupportedOperator,
@@ -49,6 +51,7 @@ def package_facts(config: ConvertCoremlConfig, source: Source, made: Made) -> Pa
         layers=len(found),
         matched=len(near),
         farthest=max(near, default=None),
+        nms=_nms(package.suppression),
         verify_with=f"edgecv compare {Path(config.model).name} {config.output.name} "
         "--engine-b coreml --images DIR",
     )
@@ -59,6 +62,45 @@ def weights_held(facts: PackageFacts) -> Outcome:
     away = "" if facts.farthest is None else f", at most {100 * facts.farthest:.2f} % away"
     text = f"every layer's found again: {facts.matched} of {facts.layers}{away}"
     return Outcome("weights", facts.matched == facts.layers, text)
+
+
+def nms_held(source: Source, made: Made) -> Outcome | None:
+    """Return whether detector and NMS in the package are what was asked for; None without one.
+
+    Raises:
+        ModelError: the package can't be read back.
+    """
+    wanted = source.nms
+    if wanted is None:
+        return None
+    found = read_presented(made.path).package.suppression
+    boxes = candidates_of(source)
+    expected = Suppression(
+        iou=wanted.iou,
+        confidence=wanted.confidence,
+        per_class=True,
+        labels=wanted.labels,
+        reads=(RAW_SCORES, RAW_BOXES),
+        shapes=((boxes, len(wanted.labels)), (boxes, 4)),
+        optional=(IOU, CONFIDENCE),
+    )
+    text = (
+        f"{boxes} boxes of {len(wanted.labels)} labels, IoU {wanted.iou:g}, "
+        f"confidence {wanted.confidence:g}: "
+    )
+    return Outcome("nms", found == expected, text + ("as asked" if found == expected else "not so"))
+
+
+def _nms(found: Suppression | None) -> NmsFacts | None:
+    if found is None:
+        return None
+    return NmsFacts(
+        boxes=found.shapes[0][0] or 0,
+        classes=len(found.labels),
+        iou=found.iou,
+        confidence=found.confidence,
+        optional=found.optional,
+    )
 
 
 def stopped(stops: tuple[Stop, ...]) -> tuple[UnsupportedOperator, ...]:
@@ -81,7 +123,7 @@ def _port(port: Port, feature: Feature) -> PackagePort:
     return PackagePort(
         name=port.name,
         feature=port.feature,
-        shape=tuple(size or 1 for size in feature.spec.shape),
+        shape=feature.spec.shape,
         dtype=feature.spec.dtype,
         color=feature.color,
     )
@@ -89,7 +131,7 @@ def _port(port: Port, feature: Feature) -> PackagePort:
 
 def _remedy(stop: Stop) -> str:
     if "NMS" in stop.operator or "NonMaxSuppression" in stop.operator:
-        return "export the model without NMS inside; edgecv does it afterwards"
+        return "export the model without NMS; edgecv does it afterwards, or inside with --nms"
     if stop.reason is not None:
         return "try --minimum-deployment-target iOS18, or export the model with another opset"
     return "export the model without it, or run the .onnx on Apple devices with ONNX Runtime"

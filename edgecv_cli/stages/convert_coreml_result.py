@@ -24,11 +24,21 @@ class PackagePort(Part):
 
     name: str = Field(description="In the original.")
     feature: str = Field(description="In the package.")
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...] = Field(description="None: as many as the NMS leaves.")
     dtype: str
     color: str | None = Field(
         default=None, description="Of a picture: the order in which the network has its channels."
     )
+
+
+class NmsFacts(Part):
+    """The NMS behind the detector, as read back."""
+
+    boxes: int = Field(description="How many the detector gives it.")
+    classes: int
+    iou: float = Field(description="Threshold where an app names none.")
+    confidence: float = Field(description="Threshold where an app names none.")
+    optional: tuple[str, ...] = Field(description="Inputs that override them.")
 
 
 class PackageFacts(Part):
@@ -52,6 +62,7 @@ class PackageFacts(Part):
     farthest: float | None = Field(
         default=None, description="Largest |difference| / |weights| of a layer that was found."
     )
+    nms: NmsFacts | None = None
     verify_with: str = Field(description="What to type on macOS to compare the numbers.")
 
 

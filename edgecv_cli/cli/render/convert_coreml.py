@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgecv_cli.stages.convert_coreml_result import ConvertCoremlResult, PackageFacts
+    from edgecv_cli.stages.convert_coreml_result import ConvertCoremlResult, NmsFacts, PackageFacts
 
 
 def render(result: ConvertCoremlResult) -> Iterator[RenderableType]:
@@ -32,8 +32,18 @@ def _package(package: PackageFacts) -> Iterator[tuple[str, str | None]]:
     yield "specification", f"{package.specification} ({package.opset}, {package.target} and later)"
     for port in (*package.inputs, *package.outputs):
         kind = f"picture, {port.color}" if port.color else port.dtype
-        yield port.feature, f"{kind} {list(port.shape)}"
+        sizes = ", ".join("n" if size is None else str(size) for size in port.shape)
+        yield port.feature, f"{kind} [{sizes}]"
+    if package.nms is not None:
+        yield "nms", _nms(package.nms)
     counts = ", ".join(f"{name} {count}" for name, count in package.operators.items())
     yield "operators", f"{sum(package.operators.values())}: {counts}"
     stored = ", ".join(f"{count} in {dtype}" for dtype, count in package.weights.items())
     yield "weights", f"{stored} ({package.weight_bytes / 1e6:.2f} MB)"
+
+
+def _nms(found: NmsFacts) -> str:
+    return (
+        f"{found.boxes} boxes, {found.classes} labels, IoU {found.iou:g}, "
+        f"confidence {found.confidence:g}"
+    )

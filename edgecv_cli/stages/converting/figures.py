@@ -41,7 +41,8 @@ def remarks(pair: Pair, seen: Seen) -> tuple[str, ...]:
         return ("the numbers are unverified: the result was not run here",)
     notes = []
     if not pair.looked_at:
-        notes.append("no images were given: raw outputs were compared, detections were not")
+        compared = "nothing was compared" if seen.parity is None else "raw outputs were compared"
+        notes.append(f"no images were given: {compared}, detections were not")
     if pair.exact:
         notes.append("the original's integers were run as they are written, in float")
     return tuple(notes)

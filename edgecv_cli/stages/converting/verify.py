@@ -23,11 +23,11 @@ from edgecv_cli.measure.agreement import AgreementResult, agreement
 from edgecv_cli.measure.lane import BenchRow
 from edgecv_cli.measure.latency import benchmark
 from edgecv_cli.measure.latency_result import LatencyResult
-from edgecv_cli.measure.parity import Parity, parity, pictures_for
+from edgecv_cli.measure.parity import Parity, outputs_of, parity, pictures_for
 from edgecv_cli.measure.self_map import Found, look
 from edgecv_cli.media.class_map import map_classes
 from edgecv_cli.media.dataset import Dataset
-from edgecv_cli.runtime.base import Execution
+from edgecv_cli.runtime.base import Execution, Runner
 from edgecv_cli.runtime.opening import open_runner
 
 REFERENCE = "onnxruntime"
@@ -50,6 +50,8 @@ class Pair:
         data: labelled images.
         threads: of both engines.
         speed_seconds: timed inference, both together; 0 times nothing.
+        presents: the converted file's outputs where they are others than the source's, such as
+            what an NMS leaves: raw outputs are then not compared; None: the source's.
     """
 
     original: Artifact
@@ -63,6 +65,12 @@ class Pair:
     data: Dataset | None
     threads: int | None
     speed_seconds: float
+    presents: tuple[TensorSpec, ...] | None = None
+
+    @property
+    def read_as(self) -> DetectorSpec:
+        """How the converted file is read."""
+        return self.spec if self.presents is None else self.stored
 
     @property
     def looked_at(self) -> list[Path]:
@@ -126,8 +134,7 @@ def _run(pair: Pair, context: Context) -> Seen:
         except EngineError as error:
             return Seen("structure", error.problem, differs)
         try:
-            pictures, source = pictures_for(pair.looked_at, pair.spec, context.seed)
-            outputs = parity(reference, converted, pair.spec, pictures, context, source=source)
+            outputs = _raw(pair, reference, converted, context)
         except EngineError as error:
             return Seen("built", error.problem, differs, converted.execution)
         finally:
@@ -137,13 +144,22 @@ def _run(pair: Pair, context: Context) -> Seen:
         reference.close()
 
 
+def _raw(pair: Pair, reference: Runner, converted: Runner, context: Context) -> Parity | None:
+    """Run the converted file, and compare raw outputs where both have the same."""
+    pictures, source = pictures_for(pair.looked_at, pair.spec, context.seed)
+    if pair.presents is None:
+        return parity(reference, converted, pair.spec, pictures, context, source=source)
+    next(iter(outputs_of(converted, pair.stored, pictures[:1], context)))
+    return None
+
+
 def _difference(pair: Pair) -> str | None:
     """Say how what was read back differs from what was converted; None where it does not."""
     size = pair.spec.input.size
     before, after = pair.source.facts(size), pair.converted.facts()
     for word, theirs, ours in (
         ("input", before.inputs, after.inputs),
-        ("output", before.outputs, after.outputs),
+        ("output", pair.presents or before.outputs, after.outputs),
     ):
         there = {tensor.name: tensor for tensor in ours}
         for tensor in theirs:
@@ -199,7 +215,7 @@ def _look(pair: Pair, paths: Sequence[Path], word: str, context: Context) -> lis
     return [
         look(
             artifact,
-            pair.spec,
+            spec,
             paths,
             context,
             engine=engine,
@@ -207,9 +223,9 @@ def _look(pair: Pair, paths: Sequence[Path], word: str, context: Context) -> lis
             name=f"{word} {name}",
             exact=exact,
         )
-        for artifact, engine, name, exact in (
-            (pair.original, REFERENCE, "original", pair.exact),
-            (pair.converted, pair.engine, "converted", False),
+        for artifact, spec, engine, name, exact in (
+            (pair.original, pair.spec, REFERENCE, "original", pair.exact),
+            (pair.converted, pair.read_as, pair.engine, "converted", False),
         )
     ]
 
@@ -217,8 +233,11 @@ def _look(pair: Pair, paths: Sequence[Path], word: str, context: Context) -> lis
 def _timed(pair: Pair, seen: Seen, context: Context) -> Seen:
     size = pair.spec.input.size
     rows = [
-        BenchRow(artifact.path.absolute(), engine, pair.threads, pair.spec, size)
-        for artifact, engine in ((pair.original, REFERENCE), (pair.converted, pair.engine))
+        BenchRow(artifact.path.absolute(), engine, pair.threads, spec, size)
+        for artifact, engine, spec in (
+            (pair.original, REFERENCE, pair.spec),
+            (pair.converted, pair.engine, pair.read_as),
+        )
     ]
     try:
         speed = benchmark(
