@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgecv_cli.core.errors import ModelError
+from edgecv_cli.core.errors import ModelError, OutputExistsError
 from edgecv_cli.core.files import sha256_file
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.graph.coreml_proto import parse_model
@@ -136,6 +136,19 @@ def read_package(path: Path) -> CorePackage:
         return _read(path, model, message)
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def require_package_place(output: Path) -> None:
+    """Refuse to replace a folder that is no package, whatever is forced.
+
+    Raises:
+        OutputExistsError: it holds something else.
+    """
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise OutputExistsError(
+            f"{output} is a folder that holds something else than a Core ML package",
+            remedy="name another output",
+        )
 
 
 def package_files(path: Path) -> list[Path]:

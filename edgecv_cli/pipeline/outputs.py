@@ -14,6 +14,7 @@ from edgecv_cli.artifact.sidecar import sidecar_path
 from edgecv_cli.config.base import Input, mark_of, path_fields
 from edgecv_cli.core.errors import ConfigError, EdgeCVError, OutputExistsError
 from edgecv_cli.core.files import Publication, sha256_file, writing
+from edgecv_cli.graph.coreml_package import require_package_place
 from edgecv_cli.pipeline.read import Pipeline
 
 
@@ -39,11 +40,13 @@ class Delivery:
         path: the file or folder.
         files: content by path below ``path``; the empty name is ``path`` itself.
         beside: content of files next to it, by name.
+        package: it is a folder that is one thing, and is replaced as a whole.
     """
 
     path: Path
     files: Mapping[str, Content]
     beside: Mapping[str, Content] = field(default_factory=dict)
+    package: bool = False
 
     @property
     def expected(self) -> dict[Path, str]:
@@ -63,9 +66,11 @@ class Delivery:
         if all(path.is_file() and sha256_file(path) == sha for path, sha in expected.items()):
             return
         refuse_taken(self.path, expected, force=force)
+        if self.package:
+            require_package_place(self.path)
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        with Publication(self.path, force=True) as out:
+        with Publication(self.path, force=True, whole=self.package) as out:
             for name, content in self.files.items():
                 place = out.folder() / name if name else out.main
                 place.parent.mkdir(parents=True, exist_ok=True)

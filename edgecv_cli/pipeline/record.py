@@ -71,6 +71,10 @@ class Record(BaseModel):
         """Return the file that is an output, if it was made."""
         return next((kept for kept in self.files if (kept.field, kept.name) == (field, "")), None)
 
+    def held(self, field: str) -> tuple[Kept, ...]:
+        """Return every file of an output."""
+        return tuple(kept for kept in self.files if kept.field == field)
+
 
 def input_token(index: int) -> str:
     """Return what stands for the path of the artifact that a step takes at ``index``."""

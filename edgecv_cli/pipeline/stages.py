@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from edgecv_cli.config.base import Config
 from edgecv_cli.config.benchmark import BenchmarkConfig
+from edgecv_cli.config.convert_coreml import ConvertCoremlConfig
 from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
 from edgecv_cli.config.convert_tflite import ConvertTfliteConfig
 from edgecv_cli.config.convert_trt import ConvertTrtConfig
@@ -22,6 +23,8 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark import benchmark
 from edgecv_cli.stages.benchmark_result import BenchmarkResult
+from edgecv_cli.stages.convert_coreml import convert_coreml
+from edgecv_cli.stages.convert_coreml_result import ConvertCoremlResult
 from edgecv_cli.stages.convert_openvino import convert_openvino
 from edgecv_cli.stages.convert_tflite import convert_tflite
 from edgecv_cli.stages.convert_tflite_result import ConvertTfliteResult
@@ -56,6 +59,7 @@ class Stage:
             alone; ``folder``: figures, and files in ``output`` where that is set.
         takes: the field of ``config`` that holds the artifact or artifacts it looks at.
         suffix: ending of the artifact's name.
+        package: whether that artifact is a folder that is one thing.
         file_suffix: ending of an output that is one file, of a stage that else gives a folder.
         measured: whether its result holds for this machine alone, whatever its settings.
     """
@@ -68,6 +72,7 @@ class Stage:
     gives: Literal["artifact", "result", "folder"] = "result"
     takes: Literal["model", "models"] = "model"
     suffix: str = ".onnx"
+    package: bool = False
     file_suffix: str | None = None
     measured: bool = True
 
@@ -78,7 +83,8 @@ class Stage:
 
     def makes_folder(self, output: Path) -> bool:
         """Whether an output of that name is a folder."""
-        return self.gives == "folder" and output.suffix.lower() != self.file_suffix
+        folder = self.gives == "folder" and output.suffix.lower() != self.file_suffix
+        return self.package or folder
 
     def holds_here_alone(self, config: Config) -> bool:
         """Whether the answer to these settings holds for this machine alone."""
@@ -100,6 +106,16 @@ STAGES: tuple[Stage, ...] = (
         convert_openvino,
         gives="artifact",
         suffix=".xml",
+    ),
+    Stage(
+        "convert-coreml",
+        1,
+        ConvertCoremlConfig,
+        ConvertCoremlResult,
+        convert_coreml,
+        gives="artifact",
+        suffix=".mlpackage",
+        package=True,
     ),
     Stage(
         "convert-tflite",

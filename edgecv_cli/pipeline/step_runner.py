@@ -172,15 +172,18 @@ class StepRunner:
         assert result is not None
         self._results[step.id] = result
         main = record.file("output") if step.stage.gives == "artifact" else None
+        sha256 = None if main is None else main.sha256
         if main is not None:
             self._artifacts[step.id] = files.get(main.sha256, record)
+        elif step.stage.package and record.held("output"):
+            self._artifacts[step.id], sha256 = record, getattr(result, "sha256", None)
         published = self._publish(step, record, result, files)
         return _report(
             step,
             status=status,
             why=why,
             seconds=record.seconds,
-            sha256=None if main is None else main.sha256,
+            sha256=sha256,
             published=published,
             summary=headline(result),
             measurements=result.to_json(),
@@ -246,6 +249,10 @@ class StepRunner:
             ):
                 if kept is not None and file is not None:
                     file.write_bytes(self._fetch(kept, None))
+            for part in place.held("output"):
+                if part.name:
+                    (path / part.name).parent.mkdir(parents=True, exist_ok=True)
+                    (path / part.name).write_bytes(self._fetch(part, None))
             self._artifacts[name] = place = path
         return place
 

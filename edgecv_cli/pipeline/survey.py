@@ -108,13 +108,15 @@ class Survey:
             if not files:
                 continue
             beside = {}
-            if name == "output" and "" in files:
-                text = sidecar_text(files[""].sha256, result.to_json())
+            package = step.stage.package and step.stage.makes_folder(path)
+            if name == "output" and ("" in files or package):
+                whole = getattr(result, "sha256", None) if package else files[""].sha256
+                text = sidecar_text(whole or "", result.to_json())
                 beside = {sidecar_path(path).name: Content.of(text)}
             weights, kept = weights_beside(path), record.file(weights_of(name))
             if weights is not None and kept is not None:
                 beside[weights.name] = contents[kept.sha256]
-            found.append(Delivery(path, files, beside))
+            found.append(Delivery(path, files, beside, package=package))
         if step.result is not None:
             found.append(Delivery(step.result, {"": Content.of(_text(result))}))
         return found

@@ -10,11 +10,16 @@ from typing import Any
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.config.convert_coreml import ConvertCoremlConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import GateNotMetError, OutputExistsError
+from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.files import Publication, sha256_file
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.scratch import scratch
-from edgecv_cli.graph.coreml_package import MANIFEST, package_digest, package_files, read_package
+from edgecv_cli.graph.coreml_package import (
+    package_digest,
+    package_files,
+    read_package,
+    require_package_place,
+)
 from edgecv_cli.report.blocks import Block
 from edgecv_cli.stages.compose.convert import conversion_document
 from edgecv_cli.stages.compose.pictures import Pictured, pair_blocks
@@ -46,7 +51,7 @@ def convert_coreml(config: ConvertCoremlConfig, context: Context) -> ConvertCore
         ChildFailureError: a converter failed.
     """
     inputs = [config.model]
-    _require_package(config.output)
+    require_package_place(config.output)
     with (
         reporting(config.report, force=config.force, inputs=[*inputs, config.output]) as draft,
         Publication(config.output, force=config.force, inputs=inputs, whole=True) as output,
@@ -191,19 +196,10 @@ def _rejected(
 def _check_rejected(config: ConvertCoremlConfig) -> None:
     keep = config.keep_rejected
     if keep is not None:
-        _require_package(keep)
+        require_package_place(keep)
         inputs = [config.model, config.output]
         with Publication(keep, force=config.force, inputs=inputs, whole=True) as place:
             _ = place.main
-
-
-def _require_package(output: Path) -> None:
-    """Refuse to replace a folder that is no package, even with ``--force``."""
-    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
-        raise OutputExistsError(
-            f"{output} is a folder that holds something else than a Core ML package",
-            remedy="name another output",
-        )
 
 
 def _pictures(source: Source, pair: Pair, seen: Seen) -> list[Block]:
