@@ -3,7 +3,7 @@
     python benchmarks/coreml_table.py ../shared -o coreml.json
 
 Each model is converted by ``edgecv convert-coreml`` and read back; nothing is run. What stops a
-model is its row.
+model is its row. ``--nms`` converts to pipelines.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ HEADER = (
 )
 
 
-def row(model: Path, precision: str) -> dict[str, Any]:
+def row(model: Path, precision: str, *, nms: bool) -> dict[str, Any]:
     """Convert one model, and return what was read back, or what stops it."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / f"{model.stem}.mlpackage"
         config = ConvertCoremlConfig(
-            model=model, output=output, precision=precision, speed_seconds=0, require="structure"
+            model=model,
+            output=output,
+            precision=precision,
+            nms=nms,
+            speed_seconds=0,
+            require="structure",
         )
         try:
             found = convert_coreml(config, Context()).to_json()
@@ -80,12 +85,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--models", nargs="*", default=MODELS)
     parser.add_argument("--precisions", nargs="*", default=PRECISIONS)
+    parser.add_argument("--nms", action="store_true", help="with an NMS behind the network")
     arguments = parser.parse_args()
     rows = []
     print(HEADER)
     for precision in arguments.precisions:
         for name in arguments.models:
-            rows.append(row(arguments.shared / "models" / f"{name}.onnx", precision))
+            model = arguments.shared / "models" / f"{name}.onnx"
+            rows.append(row(model, precision, nms=arguments.nms))
             print(line(rows[-1]), flush=True)
             arguments.output.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

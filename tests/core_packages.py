@@ -175,7 +175,10 @@ class MLModel:
 
     def __init__(self, path, compute_units):
         self.units = compute_units
-        self.network = onnx.load(Path(path) / "stands-for.onnx")
+        file = Path(path) / "stands-for.onnx"
+        if not file.is_file():
+            raise RuntimeError("Error compiling model")
+        self.network = onnx.load(file)
         self.evaluator = ReferenceEvaluator(self.network)
 
     def predict(self, fed):

@@ -57,9 +57,9 @@ class CoreMlEngine:
             )
         units = (options.device or "all").lower()
         if units not in _UNITS or options.precision:
-            asked = ":".join(filter(None, (options.device or "", options.precision or "")))
+            what = f"no device '{units}'" if units not in _UNITS else "no choice of a precision"
             raise EngineError(
-                f"engine coreml offers no '{asked}'",
+                f"engine coreml has {what}",
                 remedy=f"use --engine coreml or coreml: and one of {', '.join(_UNITS)}",
             )
         return CoreMlRunner(artifact, units)

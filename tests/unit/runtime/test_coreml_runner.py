@@ -8,6 +8,7 @@ import core_packages
 import models
 import numpy as np
 import pytest
+from runner_contract import RunnerContract
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import EngineError, UsageError
@@ -22,14 +23,15 @@ from edgecv_cli.runtime.opening import open_runner
 SCALED = Picture(color="bgr", scale=(0.5, 0.25, 0.125), offset=(-1.0, 2.0, 0.5))
 
 
-def package(folder, *, picture=SCALED):
+def package(folder, *, picture=SCALED, network=None):
     """The package of a tiny detector, and the ONNX file that it was made of."""
     onnx_path = folder / "model.onnx"
-    onnx_path.write_bytes(serialize(models.ssd()))
+    onnx_path.write_bytes(serialize(models.ssd() if network is None else network))
     given = Artifact.open(onnx_path)
     facts = given.facts((64, 64))
     pictures = {} if picture is None else {"images": picture}
-    made = prepared(normalise(given.model), facts.inputs, facts.outputs, pictures)
+    plain = normalise(given.model, input_size=(64, 64))
+    made = prepared(plain, facts.inputs, facts.outputs, pictures)
     path = core_packages.of_network(
         made.model,
         folder / "model.mlpackage",
@@ -38,6 +40,42 @@ def package(folder, *, picture=SCALED):
     )
     (path / "stands-for.onnx").write_bytes(serialize(made.model))
     return given, Artifact.open(path)
+
+
+class TestCoreMl(RunnerContract):
+    engine = "coreml"
+
+    @pytest.fixture(autouse=True)
+    def _stand_in(self, monkeypatch):
+        core_packages.stand_in(monkeypatch)
+
+    def artifact(self, model, folder):
+        return package(folder, picture=None, network=model)[1]
+
+    def test_an_open_batch_is_one_in_a_request(self, tmp_path):
+        runner = open_runner(self.artifact(models.yolov8(dynamic="batch"), tmp_path), self.engine)
+
+        assert runner.inputs[0].shape == (1, 3, 64, 64)
+        assert runner.requests(1)[0].inputs["images"].shape == (1, 3, 64, 64)
+
+    def test_an_open_size_has_no_requests(self, tmp_path):
+        runner = open_runner(self.artifact(models.yolov8(dynamic="size"), tmp_path), self.engine)
+
+        assert runner.inputs[0].is_static  # packages have no open sizes
+
+    def test_a_model_that_the_engine_refuses_is_an_engine_error(self, tmp_path):
+        artifact = self.artifact(models.ssd(), tmp_path)
+        (artifact.path / "stands-for.onnx").unlink()
+        with pytest.raises(EngineError, match=r"can't load .*model\.mlpackage") as caught:
+            open_runner(artifact, self.engine)
+        assert "--minimum-deployment-target" in caught.value.remedy
+
+    def test_outputs_of_one_run_outlive_the_next(self, runner):
+        first = runner.infer({"images": self.image(1)})
+        kept = {name: value.copy() for name, value in first.items()}
+        runner.infer({"images": self.image(2)})
+        for name, value in kept.items():
+            np.testing.assert_array_equal(first[name], value)
 
 
 def fed(picture, seed=0):
@@ -96,7 +134,7 @@ def test_what_does_not_fit_is_refused(tmp_path, monkeypatch):
     with pytest.raises(EngineError, match=r"float64 \[1, 3, 64, 64\]"):
         runner.infer({"images": fed(SCALED).astype(np.float64)})
     for engine in ("coreml:tpu", "coreml:cpu:bf16"):
-        with pytest.raises(EngineError, match="offers no"):
+        with pytest.raises(EngineError, match="has no"):
             open_runner(made, engine)
     with pytest.raises(UsageError, match="does not read"):
         open_runner(made, "onnxruntime")
