@@ -26,6 +26,7 @@ from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.quantized import is_quantized
 from edgecv_cli.graph.tensorrt.engine_weights import weights_inside
+from edgecv_cli.graph.tensorrt.pair_repairs import COARSER
 from edgecv_cli.graph.tensorrt.preflight import preflight
 from edgecv_cli.graph.tensorrt.repair import repaired
 from edgecv_cli.graph.tensorrt.target import TrtTarget, target_of
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     import onnx
 
 _MODEL, _ENGINE = "model.onnx", "model.engine"
+_SPARED = (
+    "with symmetric int8 throughout a gate was not met, so the layers of {count} tensors whose "
+    "grid can't be kept compute in float"
+)
 _NOTHING = ("no int8 form met the gates of quantize, so nothing was converted",)
 
 
@@ -143,6 +148,15 @@ def _places(config: ConvertTrtConfig, publication: Publication) -> _Places:
     return _Places(model, engine if config.builds else None, sidecars, classic)
 
 
+class _WorseError(GateNotMetError):
+    """The fixed model is worse than was asked for; ``said`` names the gates with what came out."""
+
+    def __init__(self, problem: str, *, remedy: str, result: ConvertTrtResult, said: str) -> None:
+        super().__init__(problem, remedy=remedy, result=result)
+        self.said = said
+        self.coarser = sum(one.did.endswith(COARSER) for one in result.fixed)
+
+
 class _Conversion:
     """One conversion with an output."""
 
@@ -177,9 +191,30 @@ class _Conversion:
         result = _looked(self._config, self._source.artifact, self._target)
         made = {"model_sha256": self._source.given.sha256, "quantized": self._source.quantized}
         result = result.model_copy(update=made)
+        try:
+            result, path, spec = self._rewritten(result, sparing=False)
+        except _WorseError as worse:
+            if not worse.coarser:
+                raise
+            result, path, spec = self._rewritten(result, sparing=True)
+            note = f"{_SPARED.format(count=worse.coarser)}: {worse.said}"
+            result = result.model_copy(update={"notes": (*result.notes, note)})
+        result = self._built(result, path, spec)
+        return self._finished(result)
+
+    def _rewritten(
+        self, result: ConvertTrtResult, *, sparing: bool
+    ) -> tuple[ConvertTrtResult, Path, DetectorSpec]:
+        """Rewrite if asked to, write the model, and hold it against the original.
+
+        Raises:
+            GateNotMetError: a finding of level error is left.
+            _WorseError: it is worse than was asked for.
+            UsageError: there is nothing to check it on.
+        """
         model = self._source.artifact.model
         if self._config.fix:
-            model, fixed = self._fixed(model)
+            model, fixed = self._fixed(model, sparing=sparing)
             left = as_results(preflight(model, self._target))
             command = trtexec_line(self._target, quantized=is_quantized(model))
             changes: dict[str, Any] = {"found": result.preflight, "preflight": left}
@@ -188,14 +223,15 @@ class _Conversion:
         require_images(self._config, result.fixed)
         spec = self._source.spec(self._config)
         path = self._write(model, spec)
-        if result.fixed:
-            result = self._compared(result, path, spec)
-        result = self._built(result, path, spec)
-        return self._finished(result)
+        return (self._compared(result, path, spec) if result.fixed else result), path, spec
 
-    def _fixed(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Repaired, ...]]:
+    def _fixed(
+        self, model: onnx.ModelProto, *, sparing: bool
+    ) -> tuple[onnx.ModelProto, tuple[Repaired, ...]]:
         """Rewrite what can be, and cast to float16 where the graph alone decides precision."""
-        rewritten, mended = repaired(model, self._target, input_size=self._config.input_size)
+        rewritten, mended = repaired(
+            model, self._target, input_size=self._config.input_size, sparing=sparing
+        )
         fixed = as_repairs(mended)
         if self._config.precision != "fp16" or not self._target.by_graph(is_quantized(rewritten)):
             return rewritten, fixed
@@ -230,7 +266,7 @@ class _Conversion:
         """Hold the fixed model against the original.
 
         Raises:
-            GateNotMetError: it is worse than was asked for.
+            _WorseError: it is worse than was asked for.
         """
         original = self._source.artifact
         checked: Checked = held_against(original, path, spec, self._config, self._context)
@@ -244,11 +280,12 @@ class _Conversion:
         )
         if checked.refused:
             said = "; ".join(f"{name} {checked.gates[name]}" for name in checked.refused)
-            raise GateNotMetError(
+            raise _WorseError(
                 f"the fixed model is worse than the original: {said}",
                 remedy="start from the float model: edgecv quantize --target tensorrt; or widen "
                 "the gate",
                 result=result,
+                said=said,
             )
         return result
 

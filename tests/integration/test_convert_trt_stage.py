@@ -29,6 +29,7 @@ from edgecv_cli.core.errors import (
 )
 from edgecv_cli.core.require import cv2
 from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.tensorrt.pair_repairs import SPARED
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.runtime.tensorrt_rtx_build import Built, Refusal
 from edgecv_cli.runtime.tensorrt_rtx_service import TensorRtRtxService
@@ -120,13 +121,46 @@ def test_labelled_images_gate_by_accuracy(stock, tmp_path):
     assert "max_drop" in result.gates
 
 
+REFUSED = stage.Checked(None, {"min_agreement": "at least 0.9: 0.1"}, ("min_agreement",))
+
+
+def judged(monkeypatch, *verdicts):
+    """Have fixed models judged so, one after the other; returns how many pairs each of them has."""
+    pairs, left = [], list(verdicts)
+
+    def judge(_original, path, *_):
+        pairs.append([one.op_type for one in onnx.load(path).graph.node].count("QuantizeLinear"))
+        return left.pop(0)
+
+    monkeypatch.setattr(stage, "held_against", judge)
+    return pairs
+
+
 def test_a_fixed_model_that_is_worse_is_refused(stock, tmp_path, monkeypatch):
-    verdict = stage.Checked(None, {"min_agreement": "at least 0.9: 0.1"}, ("min_agreement",))
-    monkeypatch.setattr(stage, "held_against", lambda *_: verdict)
+    pairs = judged(monkeypatch, REFUSED, REFUSED)
     out = tmp_path / "fixed.onnx"
-    with pytest.raises(GateNotMetError, match=r"worse than the original: min_agreement"):
+    with pytest.raises(GateNotMetError, match=r"worse than the original: min_agreement") as refused:
         convert(stock, "int8.onnx", fix=True, output=str(out), images=str(stock / "images"))
+    assert len(pairs) == 2
+    assert refused.value.exit_code == 3
+    assert refused.value.result.saved is None
     assert not list(tmp_path.iterdir())
+
+
+def test_layers_are_given_back_to_float_where_int8_throughout_is_refused(
+    stock, tmp_path, monkeypatch
+):
+    pairs = judged(monkeypatch, REFUSED, stage.Checked(None, {"min_agreement": "at least 0.9: 1"}))
+    out = tmp_path / "fixed.onnx"
+    result = convert(stock, "int8.onnx", fix=True, output=str(out), images=str(stock / "images"))
+    assert 0 < pairs[1] < pairs[0]
+    assert sum(one.did == SPARED for one in result.fixed) >= pairs[0] - pairs[1]
+    (note,) = result.notes
+    assert "compute in float: min_agreement at least 0.9: 0.1" in note
+    assert result.gates == {"min_agreement": "at least 0.9: 1"}
+    assert not result.errors()
+    kept = [one.op_type for one in onnx.load(out).graph.node].count("QuantizeLinear")
+    assert kept == pairs[1]
 
 
 def test_numbers_are_not_changed_without_a_look(stock, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +45,12 @@ class Bench:
     Attributes:
         stored: takes new initializers.
         decoding: tensors of the decode tail, whose grids begin at 0 without a clamp.
+        sparing: layers read floats where their grid can't be kept, rather than a coarser one.
     """
 
     stored: Stored
     decoding: AbstractSet[str]
+    sparing: bool = False
 
     @property
     def graph(self) -> ir.Graph:
@@ -165,6 +168,9 @@ def activation_pairs(bench: Bench) -> Iterator[Mended]:
             yield Mended(rule, name_of(quantize), "left out: no layer reads it", exact=False)
             continue
         kept = found.exact or _shifted(bench, quantize, points, kind)
+        if bench.sparing and not kept and _given_back(bench, quantize, restores):
+            yield Mended(rule, name_of(quantize), SPARED, exact=False)
+            continue
         for node in (quantize, *restores):
             _replace_parts(bench, node, found.scales if found.exact or not kept else scales)
         quantize.attributes.pop("output_dtype", None)
@@ -172,10 +178,12 @@ def activation_pairs(bench: Bench) -> Iterator[Mended]:
         yield Mended(rule, name_of(quantize), f"symmetric int8, {words}", kept and not spared)
 
 
+SPARED = "left out: symmetric int8 would be coarser, so its layers compute in float"
+COARSER = "the scale is fitted anew"
 _WORDS = {
     (True, True): "the scale is kept",
     (False, True): "the grid is kept: its zero point went into the biases of its layers",
-    (False, False): "the scale is fitted anew",
+    (False, False): COARSER,
 }
 
 
@@ -186,11 +194,31 @@ def _shifted(bench: Bench, quantize: ir.Node, points: NDArray[Any], kind: np.dty
     return lowered(bench.stored, quantize, int(points.item()), int(np.iinfo(kind).min))
 
 
-def bypass(quantize: ir.Node) -> int:
+def _given_back(bench: Bench, quantize: ir.Node, restores: list[ir.Node]) -> bool:
+    """Let all that reads a pair compute in float, weights of layers too, where that can be."""
+    if any(node.outputs[0].is_graph_output() for node in restores):
+        return False
+    readers = [use.node for node in restores for use in node.outputs[0].uses()]
+    bypass(quantize, layers=True)
+    for layer in readers:
+        weight = operand(layer, 1) if layer.op_type in LAYERS else None
+        restore = None if weight is None else weight.producer()
+        if restore is None or restore.op_type != RESTORE or array_of(operand(restore, 0)) is None:
+            continue
+        with suppress(ModelError):  # its scales do not fit: they stay a finding
+            layer.replace_input_with(1, bench.stored.put(real_values(restore)))
+    return True
+
+
+def bypass(quantize: ir.Node, *, layers: bool = False) -> int:
     """Let what is no layer read the float tensor itself; returns how many readers that are.
 
     Integers are of use to TensorRT at the inputs of layers, and at additions to their outputs.
     Elementwise operators between them it fuses as floats, and those lose less so.
+
+    Args:
+        quantize: a Q that DQs alone read.
+        layers: whether layers read the float tensor too.
     """
     value = operand(quantize, 0)
     assert value is not None
@@ -199,7 +227,7 @@ def bypass(quantize: ir.Node) -> int:
         if restore.outputs[0].is_graph_output():
             continue
         for use in list(restore.outputs[0].uses()):
-            if not _wants_integers(use.node, 0):
+            if layers or not _wants_integers(use.node, 0):
                 use.node.replace_input_with(use.idx, value)
                 spared += 1
     return spared

@@ -43,7 +43,11 @@ _SAID = 200  # characters of a library's reason: a hostile file's names are long
 
 
 def repaired(
-    model: onnx.ModelProto, target: TrtTarget, *, input_size: tuple[int, int] | None = None
+    model: onnx.ModelProto,
+    target: TrtTarget,
+    *,
+    input_size: tuple[int, int] | None = None,
+    sparing: bool = False,
 ) -> tuple[onnx.ModelProto, tuple[Mended, ...]]:
     """Return a copy that breaks fewer rules, and what was done.
 
@@ -53,13 +57,15 @@ def repaired(
         model: a checked model; it is not changed.
         target: what it is for.
         input_size: [height, width] for a graph that leaves it open.
+        sparing: whether layers go back to float where symmetric int8 would be coarser than the
+            grid that they had; warnings alone are no reason then to round anything.
 
     Raises:
         UsageError: the graph has a fixed size that differs from ``input_size``.
         ModelError: the graph contradicts itself, so that nothing can rewrite it.
     """
     try:
-        return _rewritten(model, target, input_size)
+        return _rewritten(model, target, input_size, sparing=sparing)
     except (ir.serde.SerdeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0][:_SAID]
         raise ModelError(
@@ -68,7 +74,7 @@ def repaired(
 
 
 def _rewritten(
-    model: onnx.ModelProto, target: TrtTarget, input_size: tuple[int, int] | None
+    model: onnx.ModelProto, target: TrtTarget, input_size: tuple[int, int] | None, *, sparing: bool
 ) -> tuple[onnx.ModelProto, tuple[Mended, ...]]:
     closed = fixed(model, input_size)
     mended = _closed(model, closed)
@@ -77,11 +83,11 @@ def _rewritten(
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(work)
     tail = find_tail(closed.graph)
     decoding = {*tail.heads, *(name for node in tail.nodes for name in node.output)}
-    bench = Bench(Stored(work.graph), decoding)
+    bench = Bench(Stored(work.graph), decoding, sparing)
     done = [*mended, *converted]
     for repair in _REPAIRS:
         done.extend(repair(bench))
-    result, added = residuals(tidied(work))
+    result, added = (tidied(work), []) if sparing else residuals(tidied(work))
     del result.graph.value_info[:]
     del result.metadata_props[:]
     for key, value in sorted(read_metadata(model).items()):

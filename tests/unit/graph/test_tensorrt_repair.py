@@ -17,6 +17,7 @@ from edgecv_cli.graph.dequantise import dequantised
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.tensorrt.grids import refit_integers, refit_range
+from edgecv_cli.graph.tensorrt.pair_repairs import SPARED
 from edgecv_cli.graph.tensorrt.preflight import preflight
 from edgecv_cli.graph.tensorrt.repair import repaired
 from edgecv_cli.graph.tensorrt.target import target_of
@@ -135,6 +136,31 @@ def test_a_zero_point_stays_out_of_biases_that_can_not_make_up_for_it(unlike):
     fixed, mended = repaired(two_layers(asked.pop("point"), **asked, pads=padded), RTX)
     assert "Sub" not in ops(fixed)
     assert not any("biases" in one.did for one in mended)
+
+
+def test_layers_go_back_to_float_where_their_grid_would_be_coarser():
+    model = two_layers(np.uint8(0), scale=0.1, pads=1)  # wide enough that nothing saturates
+    fixed, mended = repaired(model, RTX, sparing=True)
+    assert [one.did for one in mended] == [SPARED]
+    assert ops(fixed).count("QuantizeLinear") == 1
+    assert {one.level for one in preflight(fixed, RTX)} <= {"info"}
+    image = picture(model)
+    exact = outputs(fixed, image)
+    far = [np.abs(outputs(one, image) - exact).mean() for one in (model, repaired(model, RTX)[0])]
+    assert 0 < 1.5 * far[0] < far[1]
+    plain = trt.residual(quantized=False)
+    assert repaired(plain, RTX, sparing=True) == (plain, ())
+
+
+def test_a_layer_that_goes_back_to_float_takes_its_weights_along():
+    model = trt.layer()
+    for one in model.graph.node:
+        if one.name in ("Q", "DQ"):
+            one.input[2] = "u"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(9), "u"))
+    fixed, _ = repaired(model, RTX, sparing=True)
+    assert ops(fixed) == ["Conv"]
+    assert not preflight(fixed, RTX)
 
 
 def test_a_second_reader_that_is_no_layer_keeps_its_own_numbers():
