@@ -1,0 +1,1 @@
+"""The only torch: an ONNX graph as a differentiable network, tuned, and its weights written back."""
