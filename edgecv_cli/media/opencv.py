@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from edgecv_cli.core import require
@@ -22,3 +24,18 @@ def opencv() -> ModuleType:
     cv2 = require.cv2()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
+
+
+@contextmanager
+def on_calling_threads() -> Iterator[None]:
+    """Have OpenCV work in the threads that call it, for those who have some of their own.
+
+    Its pool would only take their cores from them. What it computes is the same.
+    """
+    cv2 = opencv()
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

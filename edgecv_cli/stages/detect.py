@@ -21,12 +21,14 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.inference.exports import Emit, JsonLinesSink
 from edgecv_cli.inference.flow import Flow
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
-from edgecv_cli.inference.predictor import Timings, open_predictor
+from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
+from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
+from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
 
@@ -145,7 +147,7 @@ def detect(
     lanes = [_lane(one, loaded, classes) for one in loaded.lanes or (loaded.predictor,)]
     flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock)
     tally.follow(flow.read, len(lanes))
-    with flow:
+    with on_calling_threads(), flow:
         for result, timings in flow:
             began = context.clock()
             for sink in sinks:
@@ -188,9 +190,16 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
     )
     with ExitStack() as stack:
         stack.callback(predictor.close)
-        execution, lanes = predictor.runner.execution, predictor.lanes(streams)
+        execution = predictor.runner.execution
+        lanes = [_looking(one, config, profile) for one in predictor.lanes(streams)]
         stack.pop_all()
     return Loaded(predictor, spec, profile, execution, artifact.sha256, warned, lanes)
+
+
+def _looking(predictor: Predictor, config: DetectConfig, profile: Profile) -> FramePredictor:
+    if config.tile is None:
+        return predictor
+    return TiledPredictor(predictor, config.tile, config.tile_overlap, iou=profile.iou)
 
 
 def _side_by_side(config: DetectConfig, source: FrameSource) -> int:
@@ -277,6 +286,7 @@ def _summary(
         skipped=tuple(SkippedSource(**asdict(entry)) for entry in source.skipped),
         score_threshold=loaded.profile.threshold,
         nms_iou=loaded.profile.iou,
+        tile=config.tile,
         seconds=seconds,
         fps=tally.frames / seconds if tally.frames and seconds > 0 else None,
         **tally.medians(),

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from clips import write_picture, write_video
 from fakes import CLASSES, FakePredictor, found, loaded
 from models import yolov8
+from numpy.typing import NDArray
 from scenes import scene
 
 from edgecv_cli.config.detect import DetectConfig
@@ -24,6 +26,7 @@ from edgecv_cli.core.boxes import iou_matrix
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
     DataError,
+    EngineError,
     InterruptedByUser,
     OutputError,
     OutputExistsError,
@@ -129,6 +132,9 @@ def test_summary_states_how_it_was_made(tmp_path: Path) -> None:
     assert (said["frames"], said["detections"], said["skipped"]) == (1, 2, [])
     assert said["provider"] == "FakeProvider"
     assert {"machine", "threads", "score_threshold", "nms_iou"} <= set(said)
+    assert said["limit"]["stage"] in {"read", "infer", "write"}
+    assert (said["in_flight"], said["dropped"]) == (1, 0)
+    assert {"read_p50_ms", "write_p50_ms"} <= set(said)
     assert "output" not in said
     assert predictor.closed
 
@@ -215,10 +221,59 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     def full(line: Mapping[str, Any]) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    write_picture(tmp_path / "a.png")
+    write_video(tmp_path / "clip.mp4", frames=12)
     with pytest.raises(OutputError, match="No space left"):
-        run([tmp_path / "a.png"], emit=full, output=tmp_path / "out")
-    assert tree(tmp_path) == ["a.png"]
+        run([tmp_path / "clip.mp4"], emit=full, output=tmp_path / "out")
+    assert tree(tmp_path) == ["clip.mp4"]
+    assert workers() == 0
+
+
+def test_lanes_side_by_side_keep_the_order(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", frames=12)
+    second = threading.Event()
+
+    class Waiting(FakePredictor):
+        """Holds its first frame until the other lane has had some."""
+
+        def predict_timed(self, image: Any) -> Any:
+            second.wait(10)
+            return super().predict_timed(image)
+
+    class Ahead(FakePredictor):
+        def predict_timed(self, image: Any) -> Any:
+            if len(self.shapes) == 2:  # as far as it gets before the first result is used
+                second.set()
+            return super().predict_timed(image)
+
+    lanes = [Waiting(), Ahead()]
+    lines: Lines = []
+    config = DetectConfig.from_options(model=Path("m.onnx"), sources=[str(tmp_path / "clip.mp4")])
+    model = replace(loaded(lanes[0]), lanes=lanes)
+    summary = run_detect(config, Context(), emit=lines.append, load=lambda _: model)
+    assert [line["frame"] for line in lines[:-1]] == list(range(12))
+    assert summary.in_flight == 2
+    assert sum(len(lane.shapes) for lane in lanes) == 12
+    assert workers() == 0
+
+
+class FailingPredictor(FakePredictor):
+    """Fails at its fourth frame."""
+
+    def predict_timed(self, image: Any) -> Any:
+        if len(self.shapes) == 3:
+            raise EngineError("the engine gave up", remedy="try another")
+        return super().predict_timed(image)
+
+
+def test_an_engine_that_fails_midway_is_said_after_what_came_before(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", frames=12)
+    predictor, lines = FailingPredictor(), []
+    with pytest.raises(EngineError, match="gave up"):
+        run([tmp_path / "clip.mp4"], predictor, emit=lines.append, output=tmp_path / "out")
+    assert [line["frame"] for line in lines] == [0, 1, 2]
+    assert tree(tmp_path) == ["clip.mp4"]
+    assert workers() == 0
+    assert predictor.closed
 
 
 def test_existing_output_is_refused_before_the_model_is_opened(tmp_path: Path) -> None:
@@ -261,3 +316,43 @@ def test_unknown_class_offers_the_nearest(wanted: str, remedy: str) -> None:
         choose_classes((wanted,), CLASSES)
     assert remedy in caught.value.remedy
     assert not caught.value.remedy.endswith("...")
+
+
+def mosaic() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Nine scenes as one picture [192, 192, 3], which shrinks to a third for the network."""
+    rows, boxes = [], []
+    for row in range(3):
+        scenes = [scene(seed=3 * row + column) for column in range(3)]
+        rows.append(np.concatenate([image for image, _, _ in scenes], axis=1))
+        boxes += [
+            its + np.array([64 * column, 64 * row] * 2, np.float32)
+            for column, (_, its, _) in enumerate(scenes)
+        ]
+    return np.concatenate(rows), np.concatenate(boxes)
+
+
+def test_small_things_are_found_in_tiles(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    onnx.save(yolov8(planted=True, ultralytics=True), model)
+    picture, boxes = mosaic()
+    source = write_picture(tmp_path / "many.png", picture)
+
+    def detected(**options: Any) -> tuple[NDArray[np.float32], DetectSummary]:
+        lines: Lines = []
+        config = DetectConfig.from_options(model=model, sources=[str(source)], **options)
+        summary = run_detect(config, Context(), emit=lines.append)
+        hits = [hit["box"] for hit in lines[0]["detections"]]
+        return iou_matrix(boxes, np.array(hits, np.float32).reshape(-1, 4)).max(axis=1), summary
+
+    whole, plain = detected()
+    parts, tiled = detected(tile="64")
+
+    assert (whole > 0.5).mean() < 0.5
+    assert (parts > 0.5).all()
+    assert (plain.tile, tiled.tile) == (None, (64, 64))
+
+
+@pytest.mark.parametrize("tile", ["63", "640x10"])
+def test_tiles_too_small_to_see_anything_are_refused(tile: str) -> None:
+    with pytest.raises(UsageError, match="nothing is to be seen"):
+        DetectConfig.from_options(model=Path("m.onnx"), sources=["a.jpg"], tile=tile)

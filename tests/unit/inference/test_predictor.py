@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import models
 import numpy as np
 import pytest
@@ -131,6 +134,34 @@ def test_each_stage_has_its_time(tmp_path):
     _, timings = predictor.predict_timed(scenes.scene(SIZE, 0)[0])
 
     assert (timings.preprocess_ns, timings.infer_ns, timings.postprocess_ns) == (3, 7, 15)
+
+
+def test_lanes_share_a_network_and_find_the_same(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(PLANTED["yolox"].SerializeToString())
+    artifact = Artifact.open(path)
+    pictures = [scenes.scene(SIZE, seed)[0] for seed in range(4)]
+    with closing(open_predictor(artifact, artifact.detector().spec, threads=2, streams=2)) as one:
+        expected = [one.predict(picture) for picture in pictures]
+        lanes = one.lanes(2)
+        with ThreadPoolExecutor(2) as pool:
+            found = list(
+                pool.map(lambda lane: [lane.predict(picture) for picture in pictures * 3], lanes)
+            )
+        assert one.lanes(1) == (one,)
+
+    assert len(lanes) == 2
+    for one_lane in found:
+        for detections, right in zip(one_lane, expected * 3, strict=True):
+            np.testing.assert_array_equal(detections.boxes, right.boxes)
+            np.testing.assert_array_equal(detections.scores, right.scores)
+
+
+def test_a_network_of_any_size_has_one_lane(predictor, monkeypatch):
+    inputs = (TensorSpec("images", (1, 3, None, None), "float32"),)
+    monkeypatch.setattr(predictor.runner, "inputs", inputs)
+
+    assert predictor.lanes(4) == (predictor,)
 
 
 class TwoInputs:
