@@ -20,6 +20,8 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from edgecv_cli.graph.coreml_package import read_package
+from edgecv_cli.graph.coreml_pipeline import pipelined
 from edgecv_cli.graph.coreml_proto import message_class
 from edgecv_cli.runtime.coreml_convert import Stop
 
@@ -105,8 +107,13 @@ def program():
     return model, function.block_specializations.add(key="CoreML7").value
 
 
-def of_network(network, folder, *, pictures, metadata, change=None, dtype=np.float16):
-    """Write the package of an ONNX network of fixed shapes; ``change``: what happens to weights."""
+def of_network(
+    network, folder, *, pictures, metadata, change=None, dtype=np.float16, whole=lambda model: model
+):
+    """Write the package of an ONNX network of fixed shapes.
+
+    ``change``: what happens to weights; ``whole``: what is made of the network's model.
+    """
     model, block = program()
     blob = Blob()
     described = model.description
@@ -131,6 +138,8 @@ def of_network(network, folder, *, pictures, metadata, change=None, dtype=np.flo
             array = array if change is None else change(array)
             const(block, f"weight_{place}", array, blob)
             layer(block, f"layer_{place}", f"weight_{place}")
+    model = whole(model)
+    described = model.description
     for key, text in metadata.items():
         described.metadata.userDefined.add(key=key, value=text)
     digest = hashlib.sha256(blob.data).hexdigest()
@@ -141,9 +150,10 @@ def of_network(network, folder, *, pictures, metadata, change=None, dtype=np.flo
 class Converter:
     """Stands in for the child process; keeps what it was asked."""
 
-    def __init__(self, monkeypatch, change=None, stops=(), error=None):
+    def __init__(self, monkeypatch, change=None, stops=(), error=None, whole=None):
         self.orders = []
         self.change, self.stops, self.error = change, stops, error
+        self.whole = whole or (lambda model: model)
         job = "edgecv_cli.stages.convert_coreml_job"
         monkeypatch.setattr(f"{job}.require_converter", lambda *, palettes: None)
         monkeypatch.setattr(f"{job}.convert", self.convert)
@@ -165,6 +175,9 @@ class Converter:
             metadata=order.metadata,
             change=self.change,
             dtype=dtype,
+            whole=lambda model: self.whole(
+                model if order.nms is None else pipelined(model, order.boxes, order.nms)
+            ),
         )
         (package / "stands-for.onnx").write_bytes(model.read_bytes())
         return ()
@@ -179,6 +192,7 @@ class MLModel:
         if not file.is_file():
             raise RuntimeError("Error compiling model")
         self.network = onnx.load(file)
+        self.nms = read_package(Path(path)).suppression
         self.evaluator = ReferenceEvaluator(self.network)
 
     def predict(self, fed):
@@ -190,7 +204,33 @@ class MLModel:
                 given = order.transpose(2, 0, 1)[None].astype(np.float32)
             feeds[value.name] = given
         names = [one.name for one in self.network.graph.output]
-        return dict(zip(names, self.evaluator.run(None, feeds), strict=True))
+        outputs = dict(zip(names, self.evaluator.run(None, feeds), strict=True))
+        return outputs if self.nms is None else suppressed(outputs, self.nms)
+
+
+def suppressed(raw, nms):
+    """Core ML's NMS by its definition: the best box of a class lets no other near it stay."""
+    scores, boxes = raw["raw_confidence"], raw["raw_coordinates"]
+    classes = scores.argmax(axis=1)
+    kept = []
+    for row in sorted(range(len(scores)), key=lambda row: -scores[row].max()):
+        near = (
+            overlap(boxes[row], boxes[other]) > nms.iou and classes[row] == classes[other]
+            for other in kept
+        )
+        if scores[row].max() >= nms.confidence and not any(near):
+            kept.append(row)
+    return {"confidence": scores[kept], "coordinates": boxes[kept]}
+
+
+def overlap(a, b):
+    shared = [
+        max(0.0, min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2)
+            - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2))
+        for i in (0, 1)
+    ]  # fmt: skip
+    both = shared[0] * shared[1]
+    return both / max(1e-12, a[2] * a[3] + b[2] * b[3] - both)
 
 
 class Image:
