@@ -8,7 +8,6 @@
 - **Padded pools.** The converter pads them with a stored value, which the quantizer takes for a
   tensor of weights. Where zeros do as well, they are padded by a node of their own; a MaxPool's
   windows may also see their border rows and columns twice, which changes no maximum.
-- **LeakyRelu.** The quantizer leaves it in float; the larger of x and slope x it knows.
 - **HardSigmoid.** The converter ends in an operator for 0..1 that has no integers; a clamp to 0..6
   has, and is built into the layer or sum before it.
 """
@@ -39,7 +38,7 @@ def ready_for_integers(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     _slice_halves(copy)
     _pad_apart(copy)
-    _replace_activations(copy)
+    _clamp_to_six(copy)
     _raise_faint(copy)
     return copy
 
@@ -71,17 +70,14 @@ def _raised(weight: Array, bias: Array) -> Array | None:
     return rows.reshape(weight.shape)
 
 
-def _replace_activations(model: onnx.ModelProto) -> None:
-    """Write LeakyRelu as a maximum, and HardSigmoid as a sixth of a clamp to 0..6."""
+def _clamp_to_six(model: onnx.ModelProto) -> None:
+    """Write HardSigmoid as a sixth of (6 slope x + 6 offset), clamped to 0..6."""
     graph = model.graph
     nodes = []
     for node in graph.node:
         given = {attribute.name: attribute.f for attribute in node.attribute}
         chain = _Chain(graph, node)
-        if node.op_type == "LeakyRelu" and 0 <= given.get("alpha", 0.01) <= 1:
-            chain.step("Mul", given.get("alpha", 0.01))
-            chain.join("Max")
-        elif node.op_type == "HardSigmoid":
+        if node.op_type == "HardSigmoid":
             slope, offset = _SIX * given.get("alpha", 0.2), _SIX * given.get("beta", 0.5)
             if abs(slope - 1) > _ROUNDED:
                 chain.step("Mul", slope)
@@ -110,10 +106,6 @@ class _Chain:
             stored = numpy_helper.from_array(np.asarray(value, np.float32), operands[-1])
             self._graph.initializer.append(stored)
         self._add(kind, operands)
-
-    def join(self, kind: str) -> None:
-        """Add an op on what the first read and what the last made."""
-        self._add(kind, [self._node.input[0], self._made()])
 
     def _made(self) -> str:
         """Return what the next op reads; what was the last so far gets a name of its own."""

@@ -40,6 +40,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.integer_ready import ready_for_integers
 from edgecv_cli.graph.litert_bundle import Port
+from edgecv_cli.graph.slopes import maxima_for_slopes
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.calibration import CalibrationFeed
 from edgecv_cli.runtime import tflite_convert
@@ -47,7 +48,7 @@ from edgecv_cli.runtime.litert_tensors import tensors_alike
 
 RULES = TargetRules("litert", 32, here=False, signed=True, engine="litert")
 """int8 with a zero point, int32 biases, everything between layers in integers too."""
-_RECIPE = Recipe("all", "mean-minmax", equalise=True)
+_RECIPE = Recipe("all", "mse", equalise=True)
 _FREE: Mapping[str, tuple[float, float]] = {}
 Array = NDArray[Any]
 
@@ -128,7 +129,10 @@ class Readier:
             context=self._context,
         )
         handed = hand_over(topology, plan)
-        return Ready(handed.network, handed.ranges, notes)
+        network, shared = maxima_for_slopes(handed.network, apart=apart)
+        known = handed.ranges
+        ranges = {**known, **{name: known[of] for name, of in shared.items() if of in known}}
+        return Ready(network, ranges, notes)
 
     def _parted(
         self, network: onnx.ModelProto
