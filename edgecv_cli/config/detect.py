@@ -10,6 +10,8 @@ from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input, Outp
 from edgecv_cli.config.common import ENGINES, ImageSize, require_caching
 from edgecv_cli.core.errors import UsageError
 
+_SMALLEST_TILE = 64
+
 Save = Literal["image", "video", "json", "coco", "csv", "yolo"]
 
 
@@ -20,6 +22,12 @@ def _split(value: Any) -> Any:
         return value
     parts = [part.strip() for entry in given for part in str(entry).split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _square(value: Any) -> Any:
+    """Take ``640`` as ``640x640``."""
+    text = str(value)
+    return f"{text}x{text}" if text.isdecimal() else value
 
 
 class DetectConfig(CommonConfig):
@@ -56,6 +64,13 @@ class DetectConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."
     )
+    tile: Annotated[ImageSize | None, Flag(metavar="N|HxW"), BeforeValidator(_square)] = Field(
+        None,
+        description="Look at large pictures in tiles of this size as well, for small objects.",
+    )
+    tile_overlap: Annotated[float, Flag(metavar="F")] = Field(
+        0.2, ge=0, le=0.5, description="Share of a tile's side that neighbours have in common."
+    )
     engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."
     )
@@ -70,6 +85,16 @@ class DetectConfig(CommonConfig):
     def _engine_caches(self) -> Self:
         if self.model_cache:
             require_caching([self.engine])
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_are_pictures(self) -> Self:
+        if self.tile is not None and min(self.tile) < _SMALLEST_TILE:
+            raise UsageError(
+                f"--tile {self.tile[0]}x{self.tile[1]}: nothing is to be seen in so little",
+                remedy=f"give tiles of {_SMALLEST_TILE} pixels or more; the network's input size "
+                "is a good first choice",
+            )
         return self
 
     @model_validator(mode="after")

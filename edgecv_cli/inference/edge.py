@@ -13,6 +13,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import DataError, UsageError
 from edgecv_cli.detector.profiles import detection_profile
 from edgecv_cli.inference.predictor import open_predictor
+from edgecv_cli.inference.tiles import Looking, TiledPredictor
 from edgecv_cli.runtime.opening import ENGINES
 
 _DEVICES = {"CPU": "onnxruntime:cpu"}
@@ -34,6 +35,8 @@ class EdgeDetector:
         threads: threads the engine may use; default: one per usable core.
         spec: YAML file that overrides what the model says of itself.
         input_size: (height, width) for a model that takes any size.
+        tile: (height, width) in pixels of the frame; larger frames are looked at in overlapping
+            tiles of this size as well, for small objects.
 
     Raises:
         EdgeCVError: the model can't be read, recognised or loaded; ``problem`` and ``remedy``
@@ -50,21 +53,24 @@ class EdgeDetector:
         threads: int | None = None,
         spec: str | Path | None = None,
         input_size: tuple[int, int] | None = None,
+        tile: tuple[int, int] | None = None,
     ) -> None:
         for name, value in (("confidence", confidence), ("iou", iou)):
             if value is not None and not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value}", remedy=f"give a {name} between 0 and 1")
+        if tile is not None and min(tile) < 1:
+            raise UsageError(f"tile is {tile}", remedy="give height and width in pixels")
         engine = _engine(device)
         artifact = Artifact.open(Path(model))
         recognised = artifact.detector(None if spec is None else Path(spec), input_size=input_size)
         self.spec = recognised.spec
-        self._predictor = open_predictor(
-            artifact,
-            recognised.spec,
-            engine=engine,
-            threads=threads,
-            profile=detection_profile(recognised.spec, conf=confidence, iou=iou),
+        profile = detection_profile(recognised.spec, conf=confidence, iou=iou)
+        predictor = open_predictor(
+            artifact, recognised.spec, engine=engine, threads=threads, profile=profile
         )
+        self._predictor: Looking = predictor
+        if tile is not None:
+            self._predictor = TiledPredictor(predictor, tile, iou=profile.iou)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ class EdgeDetector:
                 f"a frame must be uint8 and not empty, not {frame.dtype} {frame.shape}",
                 remedy="convert it with frame.astype('uint8') (0..255)",
             )
-        return list(self._predictor.predict(frame))
+        return list(self._predictor.predict_timed(frame)[0])
 
     def close(self) -> None:
         """Free the engine's memory."""

@@ -19,6 +19,7 @@ from edgecv_cli.detector.merging import BoolArray, Parted, merge
 from edgecv_cli.inference.predictor import Timings
 from edgecv_cli.media.images import Image
 
+OVERLAP = 0.2
 _SHARE = 0.5  # of the smaller box
 _EDGE = 0.02  # of a tile's side: boxes are not exact to the pixel where a thing is cut
 
@@ -111,7 +112,7 @@ class TiledPredictor:
         self,
         inner: Looking,
         tile: tuple[int, int],
-        overlap: float,
+        overlap: float = OVERLAP,
         *,
         iou: float,
         clock: Clock = SYSTEM,

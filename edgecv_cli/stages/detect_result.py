@@ -39,6 +39,9 @@ class DetectSummary(Result):
     skipped: tuple[SkippedSource, ...] = ()
     score_threshold: float
     nms_iou: float
+    tile: tuple[int, int] | None = Field(
+        default=None, description="Height and width of tiles that pictures were looked at in."
+    )
     seconds: float = Field(description="From the first read to the last result written.")
     fps: float | None = Field(default=None, description="frames / seconds, end to end.")
     read_p50_ms: float | None = Field(default=None, description="Reading and decoding a frame.")

@@ -56,8 +56,9 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("saved in", summary.output),
         ]
     )
+    tiles = f", tiles of {summary.tile[0]}x{summary.tile[1]}" if summary.tile else ""
     yield line(
-        f"{summary.family}, score {summary.score_threshold:g}, NMS IoU {summary.nms_iou:g}; "
+        f"{summary.family}, score {summary.score_threshold:g}, NMS IoU {summary.nms_iou:g}{tiles}; "
         f"{summary.engine} ({summary.provider}), {summary.threads} threads",
         "dim",
     )

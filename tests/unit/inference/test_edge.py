@@ -162,3 +162,15 @@ def test_an_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="Nonsense"):
         edgecv_cli.Nonsense  # noqa: B018 - reading it is the test
+
+
+def test_tiles_find_what_is_too_small_in_the_whole_frame(model):
+    frame = np.tile(scenes.scene(SIZE, 0, objects=3)[0], (4, 4, 1))
+
+    with EdgeDetector(model) as plain, EdgeDetector(model, tile=SIZE) as tiled:
+        assert len(plain.detect(frame)) < 24 < 40 <= len(tiled.detect(frame))
+
+
+def test_a_tile_without_pixels_is_refused(model):
+    with pytest.raises(UsageError, match="tile is"):
+        EdgeDetector(model, tile=(0, 64))
