@@ -38,8 +38,9 @@ class ConvertTfliteConfig(VerifiedConfig, CalibratedConfig):
     )
     gates: Annotated[Literal["apart", "together"], Flag(panel="To int8")] = Field(
         "apart",
-        description="Gates of SiLU and HardSwish beside depthwise layers. apart: a layer of their "
-        "own, for accuracy; together: as the model has them, for speed.",
+        description="Gates of SiLU and HardSwish beside depthwise layers, slopes of LeakyRelu. "
+        "apart: from a copy of the layer, for accuracy; together: as the model has them, for "
+        "speed.",
     )
 
     min_agreement: Annotated[float | None, Flag(metavar="F", panel="Gates")] = Field(

@@ -107,10 +107,9 @@ class Readier:
         Raises:
             DataError: no image can be decoded.
         """
-        cuts = _FREE
-        notes: tuple[str, ...] = ()
+        cuts, twice = _FREE, 0
         if apart:
-            network, cuts, notes = self._parted(network)
+            network, cuts, twice = self._parted(network)
         topology = Topology.of(ready_for_integers(network))
         evidence = self._observed(topology, self._images)
         builder = Builder(
@@ -132,15 +131,21 @@ class Readier:
         network, shared = maxima_for_slopes(handed.network, apart=apart)
         known = handed.ranges
         ranges = {**known, **{name: known[of] for name, of in shared.items() if of in known}}
-        return Ready(network, ranges, notes)
+        copies = twice + len(shared) // 2
+        said = (
+            f"{copies} layers have a copy, for the gate or slope of their activation "
+            "(--gates together: none, less accurate)"
+        )
+        return Ready(network, ranges, (said,) if copies else ())
 
     def _parted(
         self, network: onnx.ModelProto
-    ) -> tuple[onnx.ModelProto, Mapping[str, tuple[float, float]], tuple[str, ...]]:
+    ) -> tuple[onnx.ModelProto, Mapping[str, tuple[float, float]], int]:
+        """Return the network with gates apart, where its grids end, and how many have a copy."""
         topology = Topology.of(network)
         gated = find_gated(topology)
         if not gated:
-            return network, _FREE, ()
+            return network, _FREE, 0
         seen = extremes_of(
             topology,
             [one.layer for one in gated],
@@ -150,12 +155,7 @@ class Readier:
         )
         factors = factors_of(topology, gated, seen)
         twice = sum(one.gate is not None and one.layer in factors for one in gated)
-        said = (
-            f"{twice} of {len(topology.layers)} layers run twice, once for the value and once for "
-            "the gate of their activation (--gates together: once, less accurate)"
-        )
-        model = parted(topology, gated, factors)
-        return model, cuts_of(topology, gated, factors), (said,) if twice else ()
+        return parted(topology, gated, factors), cuts_of(topology, gated, factors), twice
 
     def _observed(self, topology: Topology, paths: Sequence[Path]) -> Evidence:
         return gather(
