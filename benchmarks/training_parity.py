@@ -58,7 +58,7 @@ def row(path):
     with torch.no_grad():
         for one in network.weights.values():
             if one.grad is not None:
-                one -= 1e-3 * one.grad / (one.grad.norm() + 1e-9)
+                one.sub_(1e-3 * one.grad / (one.grad.norm() + 1e-9))
         after = numbers(network(feeds))
     written = worst(run(with_weights_of(model, network.arrays()), feeds), after)
     return forward, taken, len(network.weights), written

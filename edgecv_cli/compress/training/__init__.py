@@ -1,1 +1,1 @@
-"""The only torch: an ONNX graph as a differentiable network, tuned, and its weights written back."""
+"""An ONNX graph as a network that can be trained, and weights written back; torch is only here."""

@@ -101,13 +101,15 @@ def _identity(torch: ModuleType, x: Operands, a: Attributes) -> Any:  # noqa: AR
     return x[0]
 
 
+_UNARY = (
+    *("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Log", "Neg", "Reciprocal", "Relu", "Round"),
+    *("Sigmoid", "Sin", "Sqrt", "Tanh"),
+)
+
 ELEMENTWISE: Mapping[str, Op] = {
-    **{
-        name: _unary(name.lower())
-        for name in ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Log", "Neg", "Reciprocal")
-        + ("Relu", "Round", "Sigmoid", "Sin", "Sqrt", "Tanh")
-    },
-    **{name: _folded(torch_name) for name, torch_name in (("Max", "maximum"), ("Min", "minimum"))},
+    **{name: _unary(name.lower()) for name in _UNARY},
+    "Max": _folded("maximum"),
+    "Min": _folded("minimum"),
     "Sum": _folded("add"),
     "Add": _binary("add"),
     "Sub": _binary("sub"),

@@ -29,12 +29,13 @@ def coordinates(size: int, made: int, scale: float, mode: str) -> NDArray[np.flo
 
 def nearest(at: NDArray[np.float64], size: int, mode: str) -> NDArray[np.int64]:
     """Return which elements are taken at these coordinates."""
-    rounded = {
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-        "round_prefer_floor": lambda v: np.ceil(v - 0.5),
-    }[mode](at)
+    upward, half = {
+        "floor": (False, 0.0),
+        "ceil": (True, 0.0),
+        "round_prefer_ceil": (False, 0.5),
+        "round_prefer_floor": (True, -0.5),
+    }[mode]
+    rounded: NDArray[np.float64] = np.ceil(at + half) if upward else np.floor(at + half)
     return np.clip(rounded, 0, size - 1).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Trained weights back into the graph that they came from: names, nodes and metadata as they were."""
+"""Trained weights back into the graph that they came from; all else stays as it was."""
 
 from __future__ import annotations
 

@@ -1,0 +1,48 @@
+"""How far a student's raw predictions are from its teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+_FLOOR = 0.1  # of the mean variance, for channels that hardly vary
+_SMALL = 1e-8
+
+
+class Distance:
+    """Squared error of each head over the variance of what the teacher makes there, averaged.
+
+    Each head counts twice: as it is, each channel by its own variance, and through a sigmoid,
+    where most of the background is alike and what differs is what is found. Predicting the
+    teacher's mean everywhere gives about 1; the teacher itself gives 0.
+
+    Args:
+        torch: the module.
+        teacher: what the teacher makes of each of some images, by head.
+    """
+
+    def __init__(self, torch: ModuleType, teacher: Iterable[Mapping[str, Any]]) -> None:
+        self._torch = torch
+        made = list(teacher)
+        self._spread: dict[str, tuple[Any, Any]] = {}
+        for name in made[0]:
+            stacked = torch.cat([one[name].detach() for one in made])
+            axes = tuple(axis for axis in range(stacked.dim()) if axis != 1 or stacked.dim() < 3)
+            own = stacked.var(dim=axes, keepdim=True, unbiased=False)
+            whole = torch.sigmoid(stacked).var(unbiased=False)
+            self._spread[name] = (
+                torch.clamp(own, min=_FLOOR * own.mean() + _SMALL),
+                whole + _SMALL,
+            )
+
+    def __call__(self, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> Any:
+        """Return the distance, a tensor of one number."""
+        torch = self._torch
+        parts = []
+        for name, (own, whole) in self._spread.items():
+            one, other = student[name], teacher[name].detach()
+            raw = ((one - other).square() / own).mean()
+            found = (torch.sigmoid(one) - torch.sigmoid(other)).square().mean() / whole
+            parts.append((raw + found) / 2)
+        return torch.stack(parts).mean()

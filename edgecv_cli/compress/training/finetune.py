@@ -1,0 +1,260 @@
+"""Self-distillation: a network learns on unlabelled images what the whole one says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
+from edgecv_cli.compress.training.distance import Distance
+from edgecv_cli.compress.training.network import Network, torch_module
+from edgecv_cli.compress.training.pictures import Pictures
+from edgecv_cli.compress.training.program import program_of
+from edgecv_cli.compress.training.schedule import Recipe, rate_at
+from edgecv_cli.compress.training.state import State
+from edgecv_cli.compress.training.write_back import with_weights_of
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import DataError, InterruptedByUser
+from edgecv_cli.graph.io import content_digest
+
+_MINUTE = 60e9
+_SAID = {
+    "diverged": "the loss was no finite number any more: the best weights before that are kept",
+    "patience": "the held-out images gained nothing any more",
+    "minutes": "the time was up",
+}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came out.
+
+    Attributes:
+        model: the network with the weights that were best on the held-out images, those that it
+            began with among them.
+        before, after: distance from the teacher on the held-out images.
+        steps: updates made.
+        best: the update after which it was best; 0 where nothing was gained.
+        ended: why it ended: ``steps``, ``minutes``, ``patience`` or ``diverged``.
+        curve: [updates, distance] of each look at the held-out images.
+    """
+
+    model: onnx.ModelProto = field(repr=False)
+    before: float
+    after: float
+    steps: int
+    best: int
+    ended: str
+    curve: tuple[tuple[int, float], ...]
+
+    @property
+    def warning(self) -> str | None:
+        """What a reader should know of the end; None if all is well."""
+        return f"fine-tuning: {_SAID[self.ended]}" if self.ended == "diverged" else None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a training is kept while it runs.
+
+    Attributes:
+        path: of the checkpoint.
+        resume: go on from it.
+        also: arrays of the caller's, kept in it.
+        notes: JSON of the caller's, kept in it.
+    """
+
+    path: Path
+    resume: bool = False
+    also: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def finetune(
+    teacher: onnx.ModelProto,
+    student: onnx.ModelProto,
+    heads: Sequence[str],
+    pictures: Pictures,
+    recipe: Recipe,
+    *,
+    context: Context,
+    kept: Kept | None = None,
+) -> Tuned:
+    """Tune ``student`` until it says of images what ``teacher`` does.
+
+    Args:
+        teacher: normalised; not changed.
+        student: normalised; not changed.
+        heads: tensors of both that are compared, in the same shapes: raw predictions.
+        pictures: what is fed.
+        recipe: how.
+        context: progress, and cancellation polled per image.
+        kept: the checkpoint, written at each look at the held-out images and at Ctrl-C.
+
+    Raises:
+        ModelError: an operator of the two is not known to training.
+        MissingDependencyError: torch is not installed.
+        DataError: the checkpoint is of another model.
+        InterruptedByUser: after the checkpoint was written.
+    """
+    training = _Training(
+        teacher, student, heads, pictures, recipe=recipe, context=context, kept=kept
+    )
+    return training.run()
+
+
+class _Training:
+    """One training, from its first or from a kept step."""
+
+    def __init__(
+        self,
+        teacher: onnx.ModelProto,
+        student: onnx.ModelProto,
+        heads: Sequence[str],
+        pictures: Pictures,
+        *,
+        recipe: Recipe,
+        context: Context,
+        kept: Kept | None,
+    ) -> None:
+        programs = [program_of(model, also=heads) for model in (teacher, student)]
+        torch = self._torch = torch_module()
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        self._teacher = Network(programs[0], trained=False)
+        self._network = Network(programs[1], trained=True)
+        self._model, self._heads = student, tuple(heads)
+        self._pictures, self._recipe, self._context, self._kept = pictures, recipe, context, kept
+        self._state = State(torch, self._network.weights, recipe)
+        self._digest = _digest(teacher, student, recipe)
+        self._step, self._spent = 0, 0.0
+        self._curve: list[tuple[int, float]] = []
+        self._best = self._network.arrays()
+        self._distance = Distance(torch, self._taught())
+
+    def run(self) -> Tuned:
+        """Train to the end."""
+        if self._kept is not None and self._kept.resume:
+            self._restore(load(self._kept.path, model=self._digest))
+        if not self._curve:
+            self._look()
+        begun, before = self._context.clock(), self._spent
+        ended = self._ended()
+        with self._context.progress.task("fine-tune", self._recipe.steps, "step") as task:
+            task.advance(self._step)
+            while ended is None:
+                try:
+                    moved = self._update()
+                except InterruptedByUser:
+                    self._keep()
+                    raise
+                self._spent = before + (self._context.clock() - begun) / _MINUTE
+                ended = "diverged" if not moved else self._ended()
+                if moved:
+                    task.advance()
+                    self._step += 1
+                    ended = self._ended()
+                    if ended or self._step % self._recipe.check_every == 0:
+                        self._look()
+                        ended = ended or self._ended()
+                        task.describe(f"distance {self._curve[-1][1]:.4f}")
+        return self._result(ended)
+
+    def _update(self) -> bool:
+        """Make one update; False, and nothing changed, where the loss is not finite."""
+        recipe = self._recipe
+        for feed in self._pictures.batch(self._step, recipe.batch):
+            self._context.cancel.check()
+            loss = self._apart(feed) / recipe.batch
+            if not math.isfinite(float(loss.detach())):
+                return False
+            loss.backward()
+        return self._state.update(rate_at(self._done, recipe.learning_rate), self._step)
+
+    @property
+    def _done(self) -> float:
+        minutes = self._recipe.minutes
+        timed = self._spent / minutes if minutes else 0.0
+        return max(self._step / self._recipe.steps, timed)
+
+    def _ended(self) -> str | None:
+        best = min(range(len(self._curve)), key=lambda i: self._curve[i][1])
+        if self._step >= self._recipe.steps:
+            return "steps"
+        if self._recipe.minutes and self._spent >= self._recipe.minutes:
+            return "minutes"
+        return "patience" if len(self._curve) - 1 - best >= self._recipe.patience else None
+
+    def _apart(self, feed: Mapping[str, NDArray[Any]]) -> Any:
+        with self._torch.no_grad():
+            wanted = self._teacher(feed)
+        return self._distance(self._network(feed), wanted)
+
+    def _taught(self) -> list[Mapping[str, Any]]:
+        with self._torch.no_grad():
+            made = [self._teacher(feed) for feed in self._pictures.held_out()]
+        return [{name: one[name] for name in self._heads} for one in made]
+
+    def _look(self) -> None:
+        """Measure the averaged weights on the held-out images, and keep them if they are best."""
+        weights = self._network.weights
+        self._network.weights = self._state.average
+        try:
+            with self._torch.no_grad():
+                found = [float(self._apart(feed)) for feed in self._pictures.held_out()]
+        finally:
+            self._network.weights = weights
+        mean = float(np.mean(found))
+        if math.isfinite(mean) and all(mean < one for _, one in self._curve):
+            self._best = {n: one.cpu().numpy().copy() for n, one in self._state.average.items()}
+        self._curve.append((self._step, mean if math.isfinite(mean) else math.inf))
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        best = {f"best/{i}": one for i, one in enumerate(self._best.values())}
+        header = {"step": self._step, "spent": self._spent, "curve": self._curve}
+        arrays = {**self._state.arrays(), **best, **self._kept.also}
+        held = Checkpoint(self._digest, {**header, "notes": dict(self._kept.notes)}, arrays)
+        save(self._kept.path, held)
+
+    def _restore(self, held: Checkpoint) -> None:
+        self._state.restore(held.arrays)
+        try:
+            names = enumerate(self._network.weights)
+            self._best = {name: held.arrays[f"best/{place}"] for place, name in names}
+            self._step, self._spent = int(held.header["step"]), float(held.header["spent"])
+            self._curve = [(int(step), float(value)) for step, value in held.header["curve"]]
+        except (LookupError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the checkpoint is not whole: {error}",
+                remedy="leave --resume out and add --force to begin anew",
+            ) from error
+
+    def _result(self, ended: str) -> Tuned:
+        best = min(self._curve, key=lambda one: one[1])
+        return Tuned(
+            model=with_weights_of(self._model, self._best),
+            before=self._curve[0][1],
+            after=best[1],
+            steps=self._step,
+            best=best[0],
+            ended=ended,
+            curve=tuple(self._curve),
+        )
+
+
+def _digest(teacher: onnx.ModelProto, student: onnx.ModelProto, recipe: Recipe) -> str:
+    """Return what names a training: both networks and how it is done, but for its threads."""
+    told = {name: value for name, value in asdict(recipe).items() if name != "threads"}
+    parts = [content_digest(teacher), content_digest(student), repr(sorted(told.items()))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
