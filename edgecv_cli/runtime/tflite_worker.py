@@ -98,7 +98,7 @@ def _quantize(job: dict[str, Any]) -> None:
             low, high = (np.full_like(seen[tensor]["min"], bound) for bound in bounds)
             seen[tensor] = {**seen[tensor], "min": low, "max": high}
     result = work.quantize(seen)
-    Path(job["tflite"]).write_bytes(_bytes(result))
+    Path(job["tflite"]).write_bytes(_closed(_bytes(result)))
 
 
 def _signature(path: str) -> tuple[Any, str]:
@@ -110,6 +110,50 @@ def _signature(path: str) -> tuple[Any, str]:
         key = next(iter(signatures))
         return key, signatures[key]["inputs"][0]
     return None, interpreter.get_input_details()[0]["name"]
+
+
+def _closed(content: bytes) -> bytes:
+    """Strike out that shapes are open, where the interpreter finds every one as it is stored.
+
+    The converter says so of all that follows a Slice, and an Edge TPU takes no open shape.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    found = [[int(size) for size in one["shape"]] for one in interpreter.get_tensor_details()]
+    # Sizes are written over in place: weights may stand behind the flatbuffer, by their offset.
+    changed = bytearray(content)
+    model = schema.Model.GetRootAs(changed, 0)
+    if model.SubgraphsLength() != 1 or not _close(model.Subgraphs(0), found):
+        return content
+    return bytes(changed)
+
+
+def _close(graph: Any, found: list[list[int]]) -> bool:
+    """Write each tensor's shape over its open one; False, and nothing, where that may be meant."""
+    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+    inputs = [tensors[graph.Inputs(index)] for index in range(graph.InputsLength())]
+    if any(_open(one).size and _open(one).min() < 0 for one in inputs):
+        return False
+    if [_sizes(one.ShapeAsNumpy()).tolist() for one in tensors] != found[: len(tensors)]:
+        return False
+    for one in tensors:
+        if _open(one).size:
+            _open(one)[:] = one.ShapeAsNumpy()
+    return True
+
+
+def _open(tensor: Any) -> Any:
+    return _sizes(tensor.ShapeSignatureAsNumpy())
+
+
+def _sizes(value: Any) -> Any:
+    """Return a vector as an array; the reader gives 0 where there is none."""
+    import numpy as np
+
+    return value if isinstance(value, np.ndarray) else np.zeros(0, np.int32)
 
 
 def _bytes(result: Any) -> bytes:

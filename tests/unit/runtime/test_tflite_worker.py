@@ -63,6 +63,55 @@ def test_samples_are_read_again_on_each_pass(tmp_path):
         assert [int(one["x"][0]) for one in samples] == [0, 1, 2]
 
 
+class Tensor:
+    """A tensor as the generated reader gives it: 0 for a vector that is not there."""
+
+    def __init__(self, shape, signature):
+        self.shape, self.signature = (
+            0 if sizes is None else np.asarray(sizes, np.int32) for sizes in (shape, signature)
+        )
+
+    def ShapeAsNumpy(self):  # noqa: N802
+        return self.shape
+
+    def ShapeSignatureAsNumpy(self):  # noqa: N802
+        return self.signature
+
+
+class Graph:
+    """A graph of one input, the first tensor."""
+
+    def __init__(self, *tensors):
+        self.tensors = [Tensor(*one) for one in tensors]
+
+    def TensorsLength(self):  # noqa: N802
+        return len(self.tensors)
+
+    def Tensors(self, index):  # noqa: N802
+        return self.tensors[index]
+
+    def InputsLength(self):  # noqa: N802
+        return 1
+
+    def Inputs(self, index):  # noqa: N802
+        return index
+
+
+def test_shapes_that_are_called_open_and_are_not_are_closed():
+    graph = Graph(([1, 8, 8, 3], None), ([1, 4, 8, 3], [-1, 4, -1, 3]), (None, None))
+    assert tflite_worker._close(graph, [[1, 8, 8, 3], [1, 4, 8, 3], [], [1, 16]])
+    assert graph.tensors[1].signature.tolist() == [1, 4, 8, 3]
+
+
+def test_shapes_that_are_open_stay_open():
+    found = [[1, 8, 8, 3], [1, 4, 8, 3]]
+    batch = Graph(([1, 8, 8, 3], [-1, 8, 8, 3]), ([1, 4, 8, 3], [-1, 4, 8, 3]))
+    other = Graph(([1, 8, 8, 3], None), ([1, 1, 1, 3], [-1, -1, -1, 3]))
+    for graph in (batch, other):
+        assert not tflite_worker._close(graph, found)
+        assert graph.tensors[1].signature.min() == -1
+
+
 def test_it_imports_nothing_of_edgecv():
     assert "edgecv_cli" not in Path(tflite_worker.__file__).read_text().replace("`edgecv", "")
 
