@@ -71,8 +71,6 @@ class Space:
     Attributes:
         corrections: names of :class:`Recipe` fields -> whether on, off, or to be tried (None).
         give_back: whether layers may be given back to float on top of a placement.
-        equalise_early: whether the placement with most integers is tried equalised before layers
-            are given back: exact in float, it may save them all.
     """
 
     placements: tuple[str, ...]
@@ -80,7 +78,6 @@ class Space:
     corrections: dict[str, bool | None]
     percentile: float
     give_back: bool = True
-    equalise_early: bool = False
 
 
 def space_of(
@@ -116,9 +113,6 @@ def space_of(
         },
         percentile,
         give_back=placement == "auto",
-        # Where layers' inputs alone are on a grid, as OpenVINO wants it, a graph all in integers
-        # is worth most: on FastestDet equalised it loses nothing, and as it is 7 % of its mAP.
-        equalise_early=glue == "inputs" and corrections.get("equalise") == "auto",
     )
 
 
@@ -166,8 +160,6 @@ class Search:
             found = [rank(replace(first, placement=name)) for name in space.placements]
             if timed:
                 found = self._time(found)
-            if space.equalise_early:
-                found.append(self._equalised(_most_integers(found), rank))
             if space.give_back:
                 given = self._give_back(found, goal, rank)
                 found += self._time(given) if timed else given
@@ -198,12 +190,6 @@ class Search:
                 if accuracy(corrected) > accuracy(best) + _EARNED:
                     best = corrected
         return [best, *tried]
-
-    def _equalised(self, start: Candidate, rank: Callable[[Recipe], Candidate]) -> Candidate:
-        """Rank a candidate equalised; the same operators run, so its time is the same."""
-        found = replace(rank(replace(start.recipe, equalise=True)), speedup=start.speedup)
-        self._known[found.recipe] = found
-        return found
 
     def _give_back(
         self, placed: Sequence[Candidate], goal: Goal, rank: Callable[[Recipe], Candidate]
@@ -277,7 +263,7 @@ def _most_integers(placed: Sequence[Candidate]) -> Candidate:
     """
     fastest = max(item.speedup or 0.0 for item in placed)
     fast = [item for item in placed if (item.speedup or 0.0) >= _NEARLY * fastest]
-    return max(fast, key=lambda item: (item.share, accuracy(item)))
+    return max(fast, key=lambda item: item.share)
 
 
 def _worth_tuning(candidates: Sequence[Candidate], goal: Goal) -> Candidate:

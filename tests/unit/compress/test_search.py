@@ -9,7 +9,7 @@ import pytest
 
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Goal, Recipe
-from edgecv_cli.compress.quantization.search import Search, Space, space_of
+from edgecv_cli.compress.quantization.search import Search, Space
 from edgecv_cli.core.context import Context
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.topology import Topology
@@ -37,7 +37,7 @@ class Made:
             placement=str(recipe),
             estimator=recipe.estimator,
             bias_correction=recipe.bias_correction,
-            nodes=tuple(self.topology.layers)[: None if recipe.placement == "all" else -1],
+            nodes=tuple(self.topology.layers),
             grids={},
             layers={},
         )
@@ -123,37 +123,6 @@ def test_layers_are_given_back_as_far_as_enough_stays_in_integers(topology, tmp_
 def test_nothing_is_given_back_where_the_fastest_is_as_accurate(topology, tmp_path):
     found, _ = run(topology, tmp_path, worth=lambda name: 0.8, damages=4)
     assert not any(candidate.recipe.floats for candidate in found)
-
-
-def test_what_equalisation_saves_is_not_given_back_where_it_is_tried_early(topology, tmp_path):
-    def worth(name):
-        if "equalisation" in name:
-            return 0.9
-        return 0.85 if "given back" in name else 0.7 if name.startswith("last") else 0.6
-
-    late, _ = run(topology, tmp_path, worth=worth, damages=4)
-    space = replace(SPACE, equalise_early=True)
-    early, _ = run(topology, tmp_path, worth=worth, damages=4, space=space)
-
-    assert any(candidate.recipe.floats for candidate in late)
-    assert not any(candidate.recipe.floats for candidate in early)
-    assert early[0].recipe.equalise
-    assert early[0].speedup == 1.0
-
-
-@pytest.mark.parametrize(
-    ("glue", "equalise", "early"),
-    [("inputs", "auto", True), ("inputs", "off", False), ("ops", "auto", False)],
-)
-def test_equalisation_is_tried_early_where_inputs_alone_are_on_grids(
-    topology, glue, equalise, early
-):
-    corrections = {"equalise": equalise}
-    space = space_of(
-        topology, glue=glue, placement="auto", estimator="auto", corrections=corrections,
-        percentile=99.9,
-    )  # fmt: skip
-    assert space.equalise_early is early
 
 
 def test_ranges_are_chosen_again_for_what_is_left_in_integers(topology, tmp_path):
