@@ -297,3 +297,27 @@ def test_the_real_converters_agree(model, precision):
     assert result.package.operators["conv"] == result.package.layers
     first = result.sha256
     assert convert(model, precision=precision, force=True).sha256 == first
+
+
+@pytest.mark.slow
+def test_coremltools_reads_the_pipeline_that_is_made_of_what_it_converts(model):
+    for name in ("coremltools", "onnx2coreml"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed (pip install edgecv[coreml])")
+    from coremltools.models.utils import load_spec
+
+    result = convert(model, nms=True)
+    whole = load_spec(str(model.with_name("out.mlpackage")))
+    detector, nms = whole.pipeline.models
+    assert (detector.WhichOneof("Type"), nms.WhichOneof("Type")) == (
+        "mlProgram",
+        "nonMaximumSuppression",
+    )
+    assert nms.nonMaximumSuppression.pickTop.perClass
+    labels = list(nms.nonMaximumSuppression.stringClassLabels.vector)
+    assert len(labels) == result.package.nms.classes
+    assert [one.name for one in whole.description.input if one.type.isOptional] == [
+        "iouThreshold",
+        "confidenceThreshold",
+    ]
+    assert whole.description.input[1].type.WhichOneof("Type") == "doubleType"

@@ -172,13 +172,20 @@ def test_pixels_are_found_again_from_what_a_network_is_fed():
 def test_field_numbers_are_those_of_coremltools():
     if importlib.util.find_spec("coremltools") is None:
         pytest.skip("coremltools is not installed (pip install edgecv[coreml])")
-    from coremltools.proto import MIL_pb2, Model_pb2
+    from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
+    from coremltools.proto.NonMaximumSuppression_pb2 import NonMaximumSuppression
 
     for theirs, ours in (
         (Model_pb2.Model, "Model"),
         (Model_pb2.ModelDescription, "ModelDescription"),
         (Model_pb2.FeatureDescription, "FeatureDescription"),
         (Model_pb2.Metadata, "Metadata"),
+        (Model_pb2.Pipeline, "Pipeline"),
+        (NonMaximumSuppression, "Suppression"),
+        (NonMaximumSuppression.PickTop, "PickTop"),
+        (FeatureTypes_pb2.FeatureType, "FeatureType"),
+        (FeatureTypes_pb2.ArrayFeatureType, "ArrayType"),
+        (FeatureTypes_pb2.SizeRange, "SizeRange"),
         (MIL_pb2.Function, "Function"),
         (MIL_pb2.Block, "Block"),
         (MIL_pb2.Operation, "Operation"),
