@@ -52,10 +52,10 @@ def judge_of(original: Path, data: Dataset) -> Judge:
     )
 
 
-def row(path: Path, target: TrtTarget, judge: Judge | None) -> str:
+def row(path: Path, target: TrtTarget, judge: Judge | None, *, sparing: bool = False) -> str:
     """Return one model's row."""
     model = onnx.load(path)
-    fixed, mended = repaired(model, target)
+    fixed, mended = repaired(model, target, sparing=sparing)
     cells = [path.stem, findings(model, target), str(len(mended)), findings(fixed, target)]
     if judge is not None:
         cells += figures(path, fixed, judge, changed=bool(mended))
@@ -94,13 +94,14 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--sparing", action="store_true", help="as --fix does where a gate refuses")
     given = parser.parse_args()
     data = None if given.data is None else open_dataset(given.data, limit=given.limit)
     judge = None if data is None else judge_of(given.models[0], data)
     target = target_of("rtx", None)
     print(row(given.models[0], target, None), flush=True)
     for path in given.models[1:]:
-        print(row(path, target, judge), flush=True)
+        print(row(path, target, judge, sparing=given.sparing), flush=True)
 
 
 if __name__ == "__main__":

@@ -76,8 +76,9 @@ RULES: tuple[Rule, ...] = (
         f"{_FIX}: ranges are put on symmetric grids",
         f"{_PARSER}; {_HEADER}",
         "refused",
-        repair="symmetric int8 with re-fitted scales; a clamp that the grid stood for comes back; "
-        "a pair that no layer reads is left out",
+        repair="symmetric int8: the grid is kept where biases can take the zero point along, else "
+        "the scale is fitted anew; a clamp that the grid stood for comes back; a pair that no "
+        "layer reads is left out",
     ),
     Rule(
         2,
@@ -88,7 +89,7 @@ RULES: tuple[Rule, ...] = (
         f"{_FIX}: uint8 becomes int8",
         f"{_PARSER}; a DLA core of Orin takes it behind a flag of the builder ({_DLA})",
         "weights refused; activations with zero point 0 built",
-        repair="int8 with re-fitted scales",
+        repair="int8, as for `zero-point`",
         dla="error",
     ),
     Rule(
