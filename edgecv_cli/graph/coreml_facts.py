@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.files import sha256_file
-from edgecv_cli.core.tensors import TensorSpec, is_image, is_nhwc
+from edgecv_cli.core.tensors import TensorSpec, is_nhwc
 from edgecv_cli.graph.coreml_package import CorePackage, Feature, read_package
 from edgecv_cli.graph.coreml_weights import Weights
 from edgecv_cli.graph.facts import GraphFacts
+from edgecv_cli.graph.facts import input_size as size_of_input
 
 INTERFACE_KEY = "edgecv.interface"
 WEIGHTS_KEY = "edgecv.weights"
@@ -119,7 +120,7 @@ def read_coreml(path: Path, *, input_size: tuple[int, int] | None = None) -> Gra
     return GraphFacts(
         inputs=inputs,
         outputs=tuple(port.spec for port in interface.outputs),
-        input_size=_size(inputs, input_size),
+        input_size=size_of_input(inputs, input_size),
         opset=0,
         precision=_precision(elements),
         parameters=sum(elements.values()),
@@ -200,18 +201,3 @@ def _precision(elements: Mapping[str, int]) -> str:
     if most in ("float16", "float32"):
         return "fp16" if most == "float16" else "fp32"
     return "int8"
-
-
-def _size(inputs: tuple[TensorSpec, ...], asked: tuple[int, int] | None) -> tuple[int, int] | None:
-    image = next((spec for spec in inputs if is_image(spec.shape)), None)
-    if image is None:
-        return asked
-    height, width = image.shape[1:3] if is_nhwc(image.shape) else image.shape[2:4]
-    if height is None or width is None:
-        return asked
-    if asked not in (None, (height, width)):
-        raise UsageError(
-            f"--input-size contradicts the model, which runs at {height}x{width}",
-            remedy="leave --input-size out",
-        )
-    return height, width

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv_cli.core.tensors import TensorSpec
+from edgecv_cli.core.errors import UsageError
+from edgecv_cli.core.tensors import TensorSpec, is_image, is_nhwc
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +72,29 @@ class GraphFacts:
     metadata: Mapping[str, str]
     tail: TailProbe | None
     tail_problem: str | None = None
+
+
+def input_size(
+    inputs: Sequence[TensorSpec], asked: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return [height, width] of the picture that a file of fixed inputs takes.
+
+    Args:
+        inputs: of the file.
+        asked: held against it, and the answer where it leaves the size open.
+
+    Raises:
+        UsageError: ``asked`` contradicts it.
+    """
+    image = next((spec for spec in inputs if is_image(spec.shape)), None)
+    if image is None:
+        return asked
+    height, width = image.shape[1:3] if is_nhwc(image.shape) else image.shape[2:4]
+    if height is None or width is None:
+        return asked
+    if asked not in (None, (height, width)):
+        raise UsageError(
+            f"--input-size contradicts the model, which runs at {height}x{width}",
+            remedy="leave --input-size out",
+        )
+    return height, width

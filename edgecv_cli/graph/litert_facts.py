@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgecv_cli.core.errors import UsageError
-from edgecv_cli.core.tensors import TensorSpec, is_image, is_nhwc
+from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.graph.facts import GraphFacts
+from edgecv_cli.graph.facts import input_size as size_of_input
 from edgecv_cli.graph.litert_bundle import read_bundle
 from edgecv_cli.graph.tflite import LiteModel, LiteTensor, read_tflite
 
@@ -36,7 +36,7 @@ def read_litert(path: Path, *, input_size: tuple[int, int] | None = None) -> Gra
     return GraphFacts(
         inputs=inputs,
         outputs=outputs,
-        input_size=_size(inputs, input_size),
+        input_size=size_of_input(inputs, input_size),
         opset=0,
         precision=model.precision,
         parameters=model.parameters,
@@ -57,18 +57,3 @@ def interface(model: LiteModel) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
 def _presented(tensor: LiteTensor) -> TensorSpec:
     quantized = tensor.spec.dtype in _QUANTIZED and tensor.scale
     return replace(tensor.spec, dtype="float32") if quantized else tensor.spec
-
-
-def _size(inputs: tuple[TensorSpec, ...], asked: tuple[int, int] | None) -> tuple[int, int] | None:
-    image = next((spec for spec in inputs if is_image(spec.shape)), None)
-    if image is None:
-        return asked
-    height, width = image.shape[1:3] if is_nhwc(image.shape) else image.shape[2:4]
-    if height is None or width is None:
-        return asked
-    if asked not in (None, (height, width)):
-        raise UsageError(
-            f"--input-size contradicts the model, which runs at {height}x{width}",
-            remedy="leave --input-size out",
-        )
-    return height, width

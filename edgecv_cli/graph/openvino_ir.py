@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.files import sha256_file
-from edgecv_cli.core.tensors import Shape, TensorSpec, is_image, is_nhwc
+from edgecv_cli.core.tensors import Shape, TensorSpec
 from edgecv_cli.graph.facts import GraphFacts
+from edgecv_cli.graph.facts import input_size as size_of_input
 
 _MAX_BYTES = 256 * 1024**2  # it only names layers; a longer file ends amid its text
 _KINDS = {"f": "float", "fp": "float", "i": "int", "u": "uint"}
@@ -60,7 +61,7 @@ def read_ir(path: Path, *, input_size: tuple[int, int] | None = None) -> GraphFa
     return GraphFacts(
         inputs=inputs,
         outputs=outputs,
-        input_size=_size(inputs, input_size),
+        input_size=size_of_input(inputs, input_size),
         opset=0,
         precision=_precision(constants),
         parameters=sum(_elements(data) for data in constants),
@@ -208,18 +209,3 @@ def _precision(constants: list[Mapping[str, str]]) -> str:
     if most in _INTEGERS:
         return "int8"
     return "fp16" if most in _HALVES else "fp32"
-
-
-def _size(inputs: tuple[TensorSpec, ...], asked: tuple[int, int] | None) -> tuple[int, int] | None:
-    image = next((spec for spec in inputs if is_image(spec.shape)), None)
-    if image is None:
-        return asked
-    height, width = image.shape[1:3] if is_nhwc(image.shape) else image.shape[2:4]
-    if height is None or width is None:
-        return asked
-    if asked not in (None, (height, width)):
-        raise UsageError(
-            f"--input-size contradicts the model, which runs at {height}x{width}",
-            remedy="leave --input-size out",
-        )
-    return height, width
