@@ -21,8 +21,10 @@ from edgecv_cli.core.errors import UsageError
 DEFAULT_DROP = MaxDrop(3.0, "%")
 DEFAULT_AGREEMENT = 0.90
 
+_TUNING = "With --recover finetune"
+
 Importance = Literal["damage", "error", "activation", "l2", "l1"]
-Recover = Literal["reconstruct", "bias", "none"]
+Recover = Literal["reconstruct", "finetune", "bias", "none"]
 
 
 class PruneConfig(CommonConfig):
@@ -64,14 +66,30 @@ class PruneConfig(CommonConfig):
     )
     recover: Annotated[Recover, Flag(panel="How much, and what")] = Field(
         "reconstruct",
-        description="reconstruct fits the weights that stay by least squares; bias the biases "
-        "alone.",
+        description="reconstruct fits the weights that stay by least squares; finetune trains "
+        "them after that (needs edgecv[train]); bias fits the biases alone.",
     )
     cap: Annotated[float, Flag(metavar="F", panel="How much, and what")] = Field(
         0.5, gt=0, lt=1, description="Largest part of a group of channels that may leave."
     )
     round_to: Annotated[int, Flag(metavar="N", panel="How much, and what")] = Field(
         8, ge=1, le=64, description="Channels of a group leave in multiples of this."
+    )
+
+    steps: Annotated[int, Flag(metavar="N", panel=_TUNING)] = Field(
+        400, ge=1, le=1_000_000, description="Updates of the weights, at most."
+    )
+    minutes: Annotated[float | None, Flag(metavar="M", panel=_TUNING)] = Field(
+        None, gt=0, le=100_000, description="Time for the updates, at most. Default: no bound."
+    )
+    learning_rate: Annotated[float, Flag(metavar="R", panel=_TUNING)] = Field(
+        0.005,
+        gt=0,
+        le=1,
+        description="Most that an update moves a weight, as a part of its tensor's size.",
+    )
+    resume: Annotated[bool, Flag(panel=_TUNING)] = Field(
+        False, description="Go on with the training that was interrupted, kept beside the output."
     )
 
     max_drop: Annotated[DropGate | None, Flag(metavar="1%|0.5pt", panel="Gates")] = Field(
@@ -111,6 +129,17 @@ class PruneConfig(CommonConfig):
                     f"prune was not told {say}",
                     remedy=f"add {flag}; or look first: edgecv prune {self.model} --show-groups",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tunes_what_is_tuned(self) -> Self:
+        given = self.model_fields_set & {"steps", "minutes", "learning_rate", "resume"}
+        if given and self.recover != "finetune":
+            flag = f"--{min(given).replace('_', '-')}"
+            raise UsageError(
+                f"{flag} is for fine-tuning, and --recover is {self.recover}",
+                remedy=f"add --recover finetune, or leave {flag} out",
+            )
         return self
 
     @model_validator(mode="after")

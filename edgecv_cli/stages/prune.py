@@ -24,8 +24,9 @@ from edgecv_cli.media.images import open_images
 from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes
 from edgecv_cli.stages.converting.sides import side_of
 from edgecv_cli.stages.converting.verify import Pair, Seen, verify
+from edgecv_cli.stages.prune_finetune import training_path
 from edgecv_cli.stages.prune_job import Given, PruneJob, Smaller, flow_of
-from edgecv_cli.stages.prune_result import FitRow, GroupRow, PruneResult, group_rows
+from edgecv_cli.stages.prune_result import FitRow, GroupRow, PruneResult, TuneRow, group_rows
 from edgecv_cli.stages.quantize_result import HowMade
 
 _ADVICE = (
@@ -71,6 +72,8 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
         saved = result.model_copy(update=update)
         sidecar.write_text(sidecar_text(update["sha256"], saved.to_json()), encoding="utf-8")
         output.commit()
+        if smaller.tuned is not None:
+            training_path(config.output).unlink(missing_ok=True)
         return saved
 
 
@@ -160,16 +163,27 @@ def _result(
             ),
             "size_ratio": before / after,
             "fits": tuple(FitRow(**vars(one)) for one in smaller.fits),
+            "finetune": _tuned_row(smaller),
             "seconds": smaller.seconds,
             "gates": {one.name: one.text for one in made},
             "warnings": (
                 *given.warnings,
                 *seen.warnings,
+                *((smaller.tuned.warning,) if smaller.tuned and smaller.tuned.warning else ()),
                 *(one.warning for one in made if one.warning),
             ),
             "how": _how(config, given, seen),
             "provenance": smaller.lineage,
         }
+    )
+
+
+def _tuned_row(smaller: Smaller) -> TuneRow | None:
+    made = smaller.tuned
+    if made is None:
+        return None
+    return TuneRow(
+        before=made.before, after=made.after, steps=made.steps, best=made.best, ended=made.ended
     )
 
 

@@ -25,6 +25,7 @@ from edgecv_cli.compress.pruning.places import Places, kept_channels
 from edgecv_cli.compress.pruning.readers import read_inputs
 from edgecv_cli.compress.pruning.reconstruct import Fit, reconstruct
 from edgecv_cli.compress.quantization.requantize import require_float
+from edgecv_cli.compress.training.finetune import Tuned
 from edgecv_cli.compress.walk import OpenModel, exact_opener
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.boxes import FloatArray
@@ -43,6 +44,7 @@ from edgecv_cli.inference.calibration import CalibrationFeed
 from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.media.dataset import Dataset
 from edgecv_cli.media.images import ImageFolder, read_image
+from edgecv_cli.stages.prune_finetune import Begun, require_trainable, resumed, tuned
 
 # A budget is met where it is missed by no more than a step of channels is worth.
 _NEAR = 0.02
@@ -77,6 +79,7 @@ class Smaller:
         removed: units that left.
         share: multiply-accumulates that stayed, 0..1.
         damage: producers of a group to the loss of detections with it alone cut so.
+        tuned: how fine-tuning went, if any.
         seconds: time of each part.
     """
 
@@ -86,6 +89,7 @@ class Smaller:
     fits: tuple[Fit, ...]
     damage: dict[tuple[str, ...], float]
     lineage: tuple[Step, ...]
+    tuned: Tuned | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -123,6 +127,25 @@ class PruneJob:
             UsageError: the budget can't be met; it says the nearest that can.
             DataError: no image can be decoded.
         """
+        tuning = self._config.recover == "finetune"
+        if tuning:
+            require_trainable(self._config, self._given.flow)
+        begun = resumed(self._config, self._folder) if self._config.resume else self._begun()
+        made = self._tuned(begun) if tuning else None
+        lineage = self._lineage(begun.removed)
+        entries = {SPEC_KEY: self._given.spec.dumps(), LINEAGE_KEY: dump_lineage(lineage)}
+        return Smaller(
+            model=with_metadata(begun.model if made is None else made.model, entries),
+            removed=begun.removed,
+            share=begun.share,
+            fits=begun.fits,
+            damage=begun.damage,
+            tuned=made,
+            lineage=tuple(lineage),
+            seconds=self._seconds,
+        )
+
+    def _begun(self) -> Begun:
         flow, step = self._given.flow, self._config.round_to
         with self._timed("choose"):
             self._boxes = list(self._found_boxes())
@@ -141,19 +164,16 @@ class PruneJob:
                     self._places(kept),
                     open_model=self._opener(),
                     context=self._context,
-                    recover=self._config.recover,
+                    recover="bias" if self._config.recover == "bias" else "reconstruct",
                 )
-        lineage = self._lineage(removed)
-        entries = {SPEC_KEY: self._given.spec.dumps(), LINEAGE_KEY: dump_lineage(lineage)}
-        return Smaller(
-            model=with_metadata(model, entries),
-            removed=removed,
-            share=share,
-            fits=fits,
-            damage=self._damages(curves, removed),
-            lineage=tuple(lineage),
-            seconds=self._seconds,
-        )
+        return Begun(model, removed, share, fits, self._damages(curves, removed))
+
+    def _tuned(self, begun: Begun) -> Tuned:
+        given = self._given
+        with self._timed("finetune"):
+            return tuned(
+                self._config, given.flow, given.spec, self._paths, begun, context=self._context
+            )
 
     def _require_met(self, share: float) -> None:
         asked = self._config.target_flops or 1.0
@@ -254,12 +274,21 @@ class PruneJob:
         step = Step(
             stage="prune",
             config=digest_key(
-                removed=sorted(removed), recover=config.recover, seed=self._context.seed
+                removed=sorted(removed),
+                recover=config.recover,
+                seed=self._context.seed,
+                **self._tuning(),
             ),
             parents=(self._given.artifact.content_digest,),
             versions={"edgecv": __version__},
         )
         return [*self._given.artifact.lineage, step]
+
+    def _tuning(self) -> dict[str, float | None]:
+        config = self._config
+        if config.recover != "finetune":
+            return {}
+        return {"steps": config.steps, "minutes": config.minutes, "rate": config.learning_rate}
 
 
 def _in_input(boxes: FloatArray, fit: Letterbox) -> NDArray[np.float64]:

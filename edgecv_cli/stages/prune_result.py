@@ -34,6 +34,18 @@ class FitRow(Part):
     ridge: float | None = None
 
 
+class TuneRow(Part):
+    """How fine-tuning went: distances of the raw predictions from the original's."""
+
+    before: float = Field(
+        description="On held-out calibration images: squared error over variance, 0 is the same."
+    )
+    after: float
+    steps: int = Field(description="Updates made.")
+    best: int = Field(description="Update whose averaged weights were kept; 0: those before it.")
+    ended: str = Field(description="steps, minutes, patience or diverged.")
+
+
 class PruneResult(Result):
     """Before and after, what left, and the evidence for it."""
 
@@ -60,6 +72,7 @@ class PruneResult(Result):
     speedup_interval: Interval | None = None
     size_ratio: float | None = Field(default=None, description="size(baseline) / size(optimized).")
     fits: tuple[FitRow, ...] = Field(default=(), description="Layers that were fitted, in order.")
+    finetune: TuneRow | None = None
     seconds: dict[str, float] | None = Field(default=None, description="Time of each part.")
     gates: dict[str, str] = Field(
         default_factory=dict, description="Gate -> what was asked, what came out."

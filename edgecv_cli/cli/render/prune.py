@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgecv_cli.stages.prune_result import GroupRow, PruneResult
+    from edgecv_cli.stages.prune_result import GroupRow, PruneResult, TuneRow
 
 
 def render(result: PruneResult) -> Iterator[RenderableType]:
@@ -40,6 +40,7 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
         [
             ("multiply-accumulates", _ratio(result.flops_ratio)),
             ("parameters", _ratio(result.parameters_ratio)),
+            ("fine-tuning", _tuning(result.finetune)),
             ("agreement", fixed(result.agreement, 4) if result.agreement is not None else None),
             ("drop", lost(result.drop) if result.drop else None),
             ("drop interval", between(result.drop_interval, 2)),
@@ -58,6 +59,13 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
         yield line("nothing was saved")
     if result.rejected is not None:
         yield line(f"kept as {result.rejected}")
+
+
+def _tuning(row: TuneRow | None) -> str | None:
+    if row is None:
+        return None
+    moved = f"distance {row.before:.4f} -> {row.after:.4f} on held-out images"
+    return f"{moved}, best of {row.steps} updates at {row.best} ({row.ended})"
 
 
 def _groups(result: PruneResult, *, cut: bool) -> RenderableType:
