@@ -31,6 +31,7 @@ COMMAND = Command(
     examples=(
         "edgecv convert-coreml yolox.onnx -o yolox.mlpackage",
         "edgecv convert-coreml yolox.onnx -o small.mlpackage --precision palettize --bits 6",
+        "edgecv convert-coreml yolox.onnx -o vision.mlpackage --nms",
         "edgecv convert-coreml ssd.onnx -o ssd.mlpackage --images photos/ --require ran",
     ),
 )
