@@ -168,10 +168,9 @@ def make(config: ConvertTfliteConfig, source: Source, folder: Path, context: Con
             task.advance()
     lineage = (*source.given.lineage, _step(config, source))
     bundle = _bundle(source, inputs, heads, lineage)
-    path = folder / "made" / config.output.name  # apart: a step's own file may have that name
+    path = folder / f"made-{config.output.name}"  # a step's own file may have the plain name
     decode = None if source.split.decode is None else serialize(source.split.decode)
     with writing(folder):
-        path.parent.mkdir()
         write_bundle(plain, path, bundle, decode, source.spec.classes)
     return Made(path, plain, bundle, lineage, notes)
 
