@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from edgecv_cli.config.base import ArtifactPath, CommonConfig, Flag, Input, OutputPath
 from edgecv_cli.config.common import ENGINES, ImageSize, require_caching
@@ -28,6 +35,30 @@ def _square(value: Any) -> Any:
     """Take ``640`` as ``640x640``."""
     text = str(value)
     return f"{text}x{text}" if text.isdecimal() else value
+
+
+def _ends(value: Any) -> Any:
+    """Take ``100,200,300,200`` as the four numbers of a line's ends."""
+    if not isinstance(value, str):
+        return value
+    try:
+        x1, y1, x2, y2 = (float(part) for part in value.split(","))
+    except ValueError as error:
+        raise ValueError(f"write a line as x1,y1,x2,y2 in pixels, not {value!r}") from error
+    return x1, y1, x2, y2
+
+
+Line = Annotated[
+    tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat],
+    BeforeValidator(_ends),
+    PlainSerializer(
+        lambda ends: ",".join(f"{part:g}" for part in ends),
+        return_type=str,
+        when_used="unless-none",
+    ),
+    WithJsonSchema({"type": "string"}),
+]
+"""The two ends of a line in a picture, written ``x1,y1,x2,y2``."""
 
 
 class DetectConfig(CommonConfig):
@@ -71,6 +102,14 @@ class DetectConfig(CommonConfig):
     tile_overlap: Annotated[float, Flag(metavar="F")] = Field(
         0.2, ge=0, le=0.5, description="Share of a tile's side that neighbours have in common."
     )
+    track: bool = Field(
+        False, description="Follow objects through each video, with numbers that stay (ByteTrack)."
+    )
+    line: Annotated[tuple[Line, ...], Flag(metavar="X1,Y1,X2,Y2")] = Field(
+        (),
+        description="Count tracked objects that cross this line, by class and direction. Repeat "
+        "for more.",
+    )
     engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."
     )
@@ -85,6 +124,17 @@ class DetectConfig(CommonConfig):
     def _engine_caches(self) -> Self:
         if self.model_cache:
             require_caching([self.engine])
+        return self
+
+    @model_validator(mode="after")
+    def _lines_are_crossed(self) -> Self:
+        for ends in self.line:
+            if ends[:2] == ends[2:]:
+                raise UsageError(
+                    "--line has both ends in one place", remedy="give x1,y1,x2,y2 in pixels"
+                )
+        if self.line and not self.track:
+            raise UsageError("--line counts what is tracked", remedy="add --track")
         return self
 
     @model_validator(mode="after")

@@ -121,11 +121,11 @@ class CsvSink(PlainSink):
 
     HEADER = ("source", "frame", "class_id", "class_name", "score", "x1", "y1", "x2", "y2")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tracked: bool = False) -> None:
         self._path = folder / "detections.csv"
         self._file = _open_text(self._path)
         self._writer = csv.writer(self._file)
-        self._rows([self.HEADER])
+        self._rows([(*self.HEADER, "track_id") if tracked else self.HEADER])
 
     def write(self, result: FrameResult) -> None:
         """Append a frame's rows.
@@ -143,8 +143,11 @@ class CsvSink(PlainSink):
                     result.class_name(class_id),
                     _short(score, 5),
                     *(_short(value) for value in box),
+                    *(("" if track is None else track,) if result.track_ids is not None else ()),
                 )
-                for *box, score, class_id in result.detections
+                for (*box, score, class_id), track in zip(
+                    result.detections, result.tracks(), strict=True
+                )
             ]
         )
 
@@ -199,8 +202,11 @@ def frame_record(result: FrameResult) -> dict[str, Any]:
                 "score": _short(score, 5),
                 "class_id": class_id,
                 "class_name": result.class_name(class_id),
+                **({} if track is None else {"track_id": track}),
             }
-            for *box, score, class_id in result.detections
+            for (*box, score, class_id), track in zip(
+                result.detections, result.tracks(), strict=True
+            )
         ],
     }
 

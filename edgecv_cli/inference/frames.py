@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edgecv_cli.core.boxes import Detections
+from edgecv_cli.core.boxes import Detections, IntArray
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.video import VideoInfo
 
@@ -38,17 +38,29 @@ class FrameResult:
         frame: where it was found.
         detections: boxes in pixels of ``frame.image``, best first.
         class_names: by the model's class index.
+        track_ids: int64 [n], the track of each box, from 1 on, and 0 where it has none (yet);
+            None where nothing is tracked.
     """
 
     frame: Frame
     detections: Detections
     class_names: Sequence[str]
+    track_ids: IntArray | None = None
 
     def class_name(self, class_id: int) -> str:
         """Return a class's name, or its index in words where the model gives no name."""
-        if 0 <= class_id < len(self.class_names):
-            return self.class_names[class_id]
-        return f"class {class_id}"
+        return class_name(class_id, self.class_names)
+
+    def tracks(self) -> list[int | None]:
+        """Return each box's track; None where it has none."""
+        if self.track_ids is None:
+            return [None] * len(self.detections)
+        return [number or None for number in self.track_ids.tolist()]
+
+
+def class_name(class_id: int, class_names: Sequence[str]) -> str:
+    """Return a class's name, or its index in words where the model gives no name."""
+    return class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id}"
 
 
 class FrameSink(Protocol):

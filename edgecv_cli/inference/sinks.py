@@ -39,7 +39,7 @@ class ImageSink(PlainSink):
         frame = result.frame
         suffix = ".jpg" if frame.video is not None else Path(frame.source).suffix.lower()
         path = self._folder / self._names.pick(frame_stem(frame) + (suffix or ".jpg"))
-        save_image(path, draw(frame.image, result.detections, result.class_names))
+        save_image(path, drawn(result))
 
 
 class VideoSink(PlainSink):
@@ -64,7 +64,7 @@ class VideoSink(PlainSink):
         if self._writer is None or frame.source != self._source:
             self._finish_file()
             self._writer = self._start(frame)
-        self._writer.write(draw(frame.image, result.detections, result.class_names))
+        self._writer.write(drawn(result))
 
     def finish(self, _summary: Mapping[str, Any], /) -> None:
         """Complete the last video.
@@ -106,6 +106,7 @@ def open_sinks(
     *,
     note: Note,
     class_map: Mapping[int, int] | None = None,
+    tracked: bool = False,
 ) -> list[FrameSink]:
     """Open the sinks of the given kinds below a folder.
 
@@ -114,6 +115,7 @@ def open_sinks(
         folder: exists and is empty.
         note: told what a reader of the log should know.
         class_map: class index -> category id for ``coco``; None keeps the model's index.
+        tracked: whether boxes have tracks, which ``csv`` has a column for.
 
     Raises:
         OutputError: the folder can't be written to.
@@ -123,10 +125,15 @@ def open_sinks(
         "video": lambda: VideoSink(folder, note),
         "json": lambda: JsonFileSink(folder),
         "coco": lambda: CocoSink(folder, class_map),
-        "csv": lambda: CsvSink(folder),
+        "csv": lambda: CsvSink(folder, tracked=tracked),
         "yolo": lambda: YoloSink(folder),
     }
     return [make() for kind, make in makers.items() if kind in kinds]
+
+
+def drawn(result: FrameResult) -> Image:
+    """Return a frame's picture with its boxes, named by class and track."""
+    return draw(result.frame.image, result.detections, result.class_names, tracks=result.tracks())
 
 
 def save_image(path: Path, image: Image) -> None:

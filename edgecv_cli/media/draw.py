@@ -44,7 +44,12 @@ class _Style:
 
 
 def draw(
-    image: Image, detections: Detections, class_names: Sequence[str], *, scores: bool = True
+    image: Image,
+    detections: Detections,
+    class_names: Sequence[str],
+    *,
+    scores: bool = True,
+    tracks: Sequence[int | None] | None = None,
 ) -> Image:
     """Return a copy of the image with every detection's box, class name and score.
 
@@ -53,18 +58,23 @@ def draw(
         detections: boxes in pixels of this image; parts outside it are cut off.
         class_names: by class index; a missing name is shown as its index.
         scores: whether to write each score; a labelled object has none.
+        tracks: the number of each detection's track, which stands before its score; a track keeps
+            its colour.
     """
     canvas = np.ascontiguousarray(image).copy()
     height, width = canvas.shape[:2]
     pen = _Pen(opencv(), canvas, _Style.of(height, width))
-    drawn = sorted(detections, key=lambda row: row[4])  # the surest ends up on top
-    boxes = [_corners(row[:4], height, width) for row in drawn]
-    for corners, row in zip(boxes, drawn, strict=True):
-        pen.box(corners, class_colour(row[5]))
-    for corners, (*_, score, class_id) in zip(boxes, drawn, strict=True):
-        name = _class_name(int(class_id), class_names)
-        text = f"{name} {score:.2f}" if scores else name
-        pen.label(corners, text, class_colour(int(class_id)))
+    followed = tracks or [None] * len(detections)
+    # the surest ends up on top
+    rows = sorted(zip(detections, followed, strict=True), key=lambda entry: entry[0][4])
+    boxes = [_corners(row[:4], height, width) for row, _ in rows]
+    colours = [class_colour(row[5] if track is None else track) for row, track in rows]
+    for corners, colour in zip(boxes, colours, strict=True):
+        pen.box(corners, colour)
+    for corners, colour, (row, track) in zip(boxes, colours, rows, strict=True):
+        text = _class_name(int(row[5]), class_names)
+        text += "" if track is None else f" #{track}"
+        pen.label(corners, f"{text} {row[4]:.2f}" if scores else text, colour)
     return canvas
 
 

@@ -25,17 +25,20 @@ from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.inference.tiles import TiledPredictor
+from edgecv_cli.inference.tracking.following import Follower, tracked_profile
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
+from edgecv_cli.stages.detect_tracking import followed, open_follower
 
 if TYPE_CHECKING:
     from edgecv_cli.config.detect import DetectConfig
 
 
+_ON_PROCESSOR = frozenset({"onnxruntime", "openvino", "litert"})
 _MOST_LANES = 8  # each holds a frame, the network's buffers and what it computes with
 
 
@@ -90,24 +93,31 @@ def run_detect(
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
-        streams = _side_by_side(config, source)
+        streams = side_by_side(config.engine, config.threads, source.total)
         loaded = load_model(config, streams) if load is None else load(config)
         stack.enter_context(closing(loaded.predictor))
         if loaded.warning:
             context.progress.note(f"warning: {loaded.warning}")
+        follower = open_follower(config, source, loaded.profile.threshold)
         wanted = choose_classes(config.classes, loaded.spec.classes)
         sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
         if publication is not None:
-            sinks += open_sinks(kinds, publication.folder(), note=context.progress.note)
+            sinks += open_sinks(
+                kinds, publication.folder(), note=context.progress.note, tracked=config.track
+            )
         for sink in sinks:
             stack.enter_context(closing(sink))
         tally = Tally()
         began = context.clock()
         with context.progress.task("detect", source.total, "frame") as task:
-            results = detect(loaded, source, sinks, context, classes=wanted, tally=tally)
+            results = detect(
+                loaded, source, sinks, context, classes=wanted, tally=tally, follower=follower
+            )
             for _ in results:
                 _show_rate(task, tally, context.clock() - began)
         summary = _summary(config, loaded, source, tally, context.clock() - began)
+        if follower is not None:
+            summary = summary.model_copy(update=followed(follower, loaded.spec.classes))
         for sink in sinks:
             sink.finish(summary.to_json())
         if publication is not None:
@@ -124,6 +134,7 @@ def detect(
     classes: Collection[int] | None = None,
     tally: Tally | None = None,
     newest: bool = False,
+    follower: Follower | None = None,
 ) -> Iterator[FrameResult]:
     """Yield what is found in each frame, after every sink has taken it.
 
@@ -138,6 +149,7 @@ def detect(
         classes: class indices to keep; None keeps all.
         tally: counts frames and times.
         newest: whether frames that were not taken up in time are dropped for newer ones.
+        follower: numbers the boxes by the tracks that they continue.
 
     Raises:
         EdgeCVError: the frames can't be read, or a sink can't write.
@@ -148,8 +160,9 @@ def detect(
     flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock)
     tally.follow(flow.read, len(lanes))
     with on_calling_threads(), flow:
-        for result, timings in flow:
+        for seen, timings in flow:
             began = context.clock()
+            result = seen if follower is None else follower.follow(seen)
             for sink in sinks:
                 sink.write(result)
             tally.add(len(result.detections), timings, write_ns=context.clock() - began)
@@ -184,7 +197,7 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
         spec,
         engine=config.engine,
         threads=config.threads,
-        profile=profile,
+        profile=tracked_profile(profile) if config.track else profile,
         model_cache=config.model_cache,
         streams=streams,
     )
@@ -202,9 +215,22 @@ def _looking(predictor: Predictor, config: DetectConfig, profile: Profile) -> Fr
     return TiledPredictor(predictor, config.tile, config.tile_overlap, iou=profile.iou)
 
 
-def _side_by_side(config: DetectConfig, source: FrameSource) -> int:
-    """How many inferences run at once: one a thread wastes the least, but each takes longer."""
-    return min(config.threads or usable_cores(), source.total or _MOST_LANES, _MOST_LANES)
+def side_by_side(engine: str, threads: int | None, frames: int | None) -> int:
+    """Return how many inferences should run at once.
+
+    On a processor one a thread wastes the least. Beside any other device the processor prepares
+    one frame while another is inferred, and more would only take the device's memory.
+
+    Args:
+        engine: as ``--engine`` has it.
+        threads: that the engine may use; None is one per usable core.
+        frames: how many will come at most, if that is known.
+    """
+    name, _, rest = engine.partition(":")
+    device = rest.partition(":")[0].lower()
+    on_processor = name in _ON_PROCESSOR and device in {"", "cpu"}
+    wanted = min(threads or usable_cores(), _MOST_LANES) if on_processor else 2
+    return min(wanted, frames or wanted)
 
 
 def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozenset[int] | None:

@@ -25,6 +25,16 @@ class Limit(Part):
     busy: float = Field(description="Share of the run in which its threads had work, 0..1.")
 
 
+class LineCrossings(Part):
+    """Tracks whose centre crossed a line, by class name."""
+
+    line: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels.")
+    forward: dict[str, int] = Field(
+        description="From the left to the right of one who looks from x1, y1 to x2, y2."
+    )
+    back: dict[str, int]
+
+
 class DetectSummary(Result):
     """One run of detect. Times are absent where there was no frame to time."""
 
@@ -42,6 +52,8 @@ class DetectSummary(Result):
     tile: tuple[int, int] | None = Field(
         default=None, description="Height and width of tiles that pictures were looked at in."
     )
+    tracks: int | None = Field(default=None, description="Tracks, over all videos.")
+    lines: tuple[LineCrossings, ...] | None = None
     seconds: float = Field(description="From the first read to the last result written.")
     fps: float | None = Field(default=None, description="frames / seconds, end to end.")
     read_p50_ms: float | None = Field(default=None, description="Reading and decoding a frame.")

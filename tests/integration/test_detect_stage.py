@@ -356,3 +356,41 @@ def test_small_things_are_found_in_tiles(tmp_path: Path) -> None:
 def test_tiles_too_small_to_see_anything_are_refused(tile: str) -> None:
     with pytest.raises(UsageError, match="nothing is to be seen"):
         DetectConfig.from_options(model=Path("m.onnx"), sources=["a.jpg"], tile=tile)
+
+
+def test_tracks_and_lines_of_a_video(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "drive.mp4", frames=8)
+    answers = [found((4 + 5 * at, 8, 14 + 5 * at, 28, 0.9, 1), (50, 40, 60, 47, 0.2, 0))
+               for at in range(8)]  # fmt: skip
+    lines: Lines = []
+
+    summary = run(
+        [video], FakePredictor(answers), emit=lines.append,
+        track=True, line=["30,48,30,0"], output=tmp_path / "out", save="video,csv",
+    )  # fmt: skip
+
+    assert [[hit.get("track_id") for hit in line["detections"]] for line in lines[:-1]] == [[1]] * 8
+    assert summary.tracks == 1
+    assert summary.lines is not None
+    assert [(one.forward, one.back) for one in summary.lines] == [({"bolt": 1}, {})]
+    assert lines[-1]["summary"]["lines"][0]["line"] == [30, 48, 30, 0]
+    header, *rows = (tmp_path / "out/detections.csv").read_text().splitlines()
+    assert header.endswith(",track_id")
+    assert [row.rsplit(",", 1)[1] for row in rows] == ["1"] * 8
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"line": ["1,2,3,4"]}, "--track"),
+        ({"track": True, "line": ["1,2,1,2"]}, "pixels"),
+        ({"track": True}, "a video"),
+    ],
+)
+def test_what_can_not_be_tracked_is_refused(
+    tmp_path: Path, options: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        run([write_picture(tmp_path / "a.png")], **options)
+
+    assert remedy in caught.value.remedy

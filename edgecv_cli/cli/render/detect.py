@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgecv_cli.stages.detect_result import DetectSummary
+    from edgecv_cli.stages.detect_result import DetectSummary, LineCrossings
 
 SHOWN_FRAMES = 20
 _NAMES = {
@@ -53,6 +53,8 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("medians", _medians(summary)),
             ("limit", _limit(summary)),
             ("dropped", f"{summary.dropped} frames for newer ones" if summary.dropped else None),
+            ("tracks", None if summary.tracks is None else str(summary.tracks)),
+            *(_crossed(one) for one in summary.lines or ()),
             ("saved in", summary.output),
         ]
     )
@@ -63,6 +65,15 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
         "dim",
     )
     yield from measured_on(summary.machine)
+
+
+def _crossed(counted: LineCrossings) -> tuple[str, str]:
+    ends = ",".join(f"{part:g}" for part in counted.line)
+    ways = [
+        f"{way} " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "none")
+        for way, counts in (("forward", counted.forward), ("back", counted.back))
+    ]
+    return f"line {ends}", "; ".join(ways)
 
 
 def _found(rows: list[tuple[str, str, str, str]]) -> RenderableType:

@@ -103,3 +103,15 @@ def test_any_box_on_any_image(
     """Also where no label fits: slices with negative bounds would wrap round or raise."""
     image = draw(grey(height, width), found((x1, y1, x2, y2, 0.5, class_id)), NAMES)
     assert image.shape == (height, width, 3)
+
+
+def test_a_track_has_a_number_and_a_colour_of_its_own() -> None:
+    image = np.zeros((120, 200, 3), np.uint8)
+    two = found((60, 60, 100, 100, 0.9, 1), (120, 60, 160, 100, 0.8, 1))
+
+    plain = draw(image, two, NAMES)
+    followed = draw(image, two, NAMES, tracks=[5, None])
+
+    assert tuple(followed[80, 60]) == class_colour(5)
+    assert tuple(followed[80, 120]) == tuple(plain[80, 120]) == class_colour(1)
+    assert (followed[:60] != plain[:60]).any()
