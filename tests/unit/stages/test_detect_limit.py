@@ -1,4 +1,4 @@
-"""Which stage a run of detect could not go faster than."""
+"""How many frames detect works on at once, and which stage is its limit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from edgecv_cli.inference.predictor import Timings
 from edgecv_cli.inference.times import Times
+from edgecv_cli.stages.detect import side_by_side
 from edgecv_cli.stages.detect_result import Tally
 
 
@@ -36,3 +37,19 @@ def test_who_is_busy_most_is_the_limit(read, lanes, timings, write, stage, busy)
 def test_nothing_run_has_no_limit():
     assert Tally().limit(1000) is None
     assert set(Tally().medians().values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("engine", "threads", "frames", "expected"),
+    [
+        ("onnxruntime", 4, None, 4),
+        ("openvino:cpu:bf16", 4, 2, 2),
+        ("openvino::bf16", 64, 1000, 8),
+        ("onnxruntime:CPU", 1, None, 1),
+        ("onnxruntime:cuda", 16, None, 2),
+        ("openvino:GPU", 1, None, 2),
+        ("tensorrt", 16, 1, 1),
+    ],
+)
+def test_a_lane_a_thread_on_a_processor_and_two_elsewhere(engine, threads, frames, expected):
+    assert side_by_side(engine, threads, frames) == expected
