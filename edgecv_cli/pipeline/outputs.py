@@ -63,7 +63,8 @@ class Delivery:
             OutputError: it can't be written.
         """
         expected = self.expected
-        if all(path.is_file() and sha256_file(path) == sha for path, sha in expected.items()):
+        stands = all(path.is_file() and sha256_file(path) == sha for path, sha in expected.items())
+        if stands and not (self.package and _files_below(self.path) - expected.keys()):
             return
         refuse_taken(self.path, expected, force=force)
         if self.package:
@@ -78,6 +79,10 @@ class Delivery:
             for name, content in self.beside.items():
                 out.part(name).write_bytes(content.read())
             out.commit()
+
+
+def _files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if not path.is_dir()}
 
 
 def refuse_taken(path: Path, expected: Mapping[Path, str], *, force: bool) -> None:
