@@ -83,7 +83,7 @@ class PruneConfig(CommonConfig):
         None, gt=0, le=100_000, description="Time for the updates, at most. Default: no bound."
     )
     learning_rate: Annotated[float, Flag(metavar="R", panel=_TUNING)] = Field(
-        0.005,
+        0.0005,
         gt=0,
         le=1,
         description="Most that an update moves a weight, as a part of its tensor's size.",

@@ -34,6 +34,8 @@ _ADVICE = (
     "and a smaller input (edgecv reshape) cost less accuracy; --keep-rejected PATH.onnx keeps it"
 )
 
+_KEPT = "; its training is kept beside the output, and --resume judges it anew by other gates"
+
 
 def prune(config: PruneConfig, context: Context) -> PruneResult:
     """Take channels out of a detector, fit what stays, and save it if it passes the gates.
@@ -64,7 +66,7 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
             said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
             raise GateNotMetError(
                 f"the pruned model is not saved: {said}",
-                remedy=_ADVICE,
+                remedy=_ADVICE if smaller.tuned is None else _ADVICE + _KEPT,
                 result=_rejected(config, result, path),
             )
         shutil.copyfile(path, place)

@@ -32,7 +32,7 @@ class Recipe:
 
     steps: int = 400
     minutes: float | None = None
-    learning_rate: float = 0.005
+    learning_rate: float = 0.0005
     batch: int = 4
     clip: float = 1.0
     average: float = 0.98
