@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from edgecv_cli.core.measurement import percentile
 
 _MOST = 4096
@@ -18,7 +20,7 @@ class Times:
         self.count = 0
         self.total_ns = 0
         self._every = 1
-        self._sample: list[int] = []
+        self._sample = array("q")
 
     def add(self, nanoseconds: int) -> None:
         """Count one."""
