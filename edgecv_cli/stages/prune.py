@@ -185,7 +185,12 @@ def _tuned_row(smaller: Smaller) -> TuneRow | None:
     if made is None:
         return None
     return TuneRow(
-        before=made.before, after=made.after, steps=made.steps, best=made.best, ended=made.ended
+        before=made.before,
+        after=made.after,
+        steps=made.steps,
+        best=made.best,
+        ended=made.ended,
+        retreats=made.retreats,
     )
 
 

@@ -44,6 +44,9 @@ class TuneRow(Part):
     steps: int = Field(description="Updates made.")
     best: int = Field(description="Update whose averaged weights were kept; 0: those before it.")
     ended: str = Field(description="steps, minutes, patience or diverged.")
+    retreats: int = Field(
+        description="Times that it went back to the best weights and on at 0.3 of the rate."
+    )
 
 
 class PruneResult(Result):

@@ -60,6 +60,15 @@ class State:
                 self.average[name].lerp_(one, 1 - keep)
         return True
 
+    def begin_at(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Set the weights and their average, and forget the moments."""
+        torch = self._torch
+        with torch.no_grad():
+            for name, one in self._weights.items():
+                for held in (one, self.average[name]):
+                    held.copy_(torch.as_tensor(values[name]))
+        self._optimiser.state.clear()
+
     def arrays(self) -> Arrays:
         """Return all of it; names are ``kind/place of the weight``."""
         found: Arrays = {}

@@ -157,6 +157,14 @@ def test_a_loss_that_is_no_number_ends_it_with_the_best_before(folder, spec):
     assert "finite" in made.warning
 
 
+def test_it_goes_back_and_slows_down_where_the_rate_is_too_high(folder, spec):
+    recipe = Recipe(steps=60, learning_rate=3.0, batch=2, check_every=4, patience=99, threads=1)
+    made = tune(folder, spec, recipe)
+    assert made.retreats > 0
+    assert made.after < made.before
+    assert max(value for _, value in made.curve) > 1.2 * made.before
+
+
 def test_it_ends_early_where_nothing_is_gained(folder, spec):
     made = tune(
         folder, spec, Recipe(steps=99, learning_rate=1e-12, check_every=1, patience=2, threads=1)
