@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=MODELS)
     parser.add_argument("--precisions", nargs="*", default=("int8",))
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--calibration-images", type=int, default=64)
+    parser.add_argument("--calibration-images", type=int, default=32)
     arguments = parser.parse_args()
     rows = []
     print(HEADER, flush=True)
