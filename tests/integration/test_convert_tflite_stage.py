@@ -284,7 +284,7 @@ def int8(convert, data, **more):
 def test_corals_compiler_is_called_where_it_is(converters, convert, data, compiler):
     compiler()
 
-    coral = int8(convert, data).coral
+    coral = int8(convert, data, gates="together").coral
 
     assert coral.compiled.version == "16.0.384591198"
     assert coral.compiled.path == str(convert.folder / "m_edgetpu.tflite")

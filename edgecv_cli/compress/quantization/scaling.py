@@ -34,9 +34,12 @@ class Reader:
 
 
 def scalable(topology: Topology, name: str) -> bool:
-    """Whether a layer is a convolution with weights that can be changed."""
+    """Whether a layer is a convolution over images with weights that can be changed."""
     layer = topology.layers.get(name)
-    if layer is None or layer.op != "Conv" or topology.constants.value(layer.weight) is None:
+    if layer is None or layer.op != "Conv":
+        return False
+    weight = topology.constants.value(layer.weight)
+    if weight is None or weight.ndim != 4:
         return False
     return layer.bias is None or topology.constants.value(layer.bias) is not None
 

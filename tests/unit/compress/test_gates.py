@@ -252,3 +252,26 @@ def test_what_gains_nothing_or_cannot_be_scaled_is_left_alone(build):
 
 def test_a_product_of_a_tensor_with_itself_is_not_scaled():
     assert "a" not in [one.layer for one in find_gated(Topology.of(squared()))]
+
+
+def test_only_convolutions_over_images_are_scaled():
+    lines = helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Conv", ["x", "w"], ["a"]),
+                helper.make_node("Sigmoid", ["a"], ["g"]),
+                helper.make_node("Mul", ["a", "g"], ["y"]),
+                helper.make_node("Conv", ["y", "v"], ["p"], group=4),
+            ],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8])],
+            [helper.make_tensor_value_info("p", TensorProto.FLOAT, None)],
+            [
+                numpy_helper.from_array(np.ones((4, 3, 1), np.float32), "w"),
+                numpy_helper.from_array(np.ones((4, 1, 3), np.float32), "v"),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    assert find_gated(Topology.of(lines)) == []
