@@ -1,34 +1,30 @@
-"""reshape: a detector gets another input size, and is saved only if it still finds things."""
+"""reshape: a detector gets another input size or NMS, and is saved if it still finds things."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
 from edgecv_cli.config.reshape import ReshapeConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import EdgeCVError, GateNotMetError, ModelError, UsageError
+from edgecv_cli.core.errors import GateNotMetError, UsageError
 from edgecv_cli.core.files import Publication, sha256_file
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.result import Interval
 from edgecv_cli.core.scratch import scratch
-from edgecv_cli.core.store import digest_key
-from edgecv_cli.core.version import __version__
 from edgecv_cli.detector.spec import DetectorSpec
-from edgecv_cli.graph.io import serialize, with_metadata
-from edgecv_cli.graph.reshape import resized
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.media.images import open_images
-from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes
+from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes, require_outcome
 from edgecv_cli.stages.converting.sides import side_of
 from edgecv_cli.stages.converting.verify import Seen
 from edgecv_cli.stages.quantize_result import HowMade
+from edgecv_cli.stages.reshape_make import Made, make
 from edgecv_cli.stages.reshape_result import ReshapeResult
 from edgecv_cli.stages.reshape_verify import ENGINE, Sized, compared
 
@@ -36,15 +32,15 @@ _ADVICE = (
     "take a size nearer to the original's, widen the gate (--max-drop, --min-agreement), or train "
     "and export at the new size"
 )
-_SAME_ANCHOR = 0.02  # of a side, between anchors read off the old and off the new graph
 
 
 def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
-    """Give a detector another input size, compare it with the original, and save it.
+    """Give a detector another input size or NMS, compare it with the original, and save it.
 
     Raises:
         GateNotMetError: a gate was not met; it carries the whole result, and nothing is saved.
-        UsageError: the size is no multiple of the largest stride, or the output stands already.
+        UsageError: the size is no multiple of the largest stride, the output stands already, or
+            the model selects boxes itself and NMS is asked for.
         ModelError: something that was baked for the old size can't be made for the new one.
         DataError: images can't be read.
     """
@@ -54,14 +50,13 @@ def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
     ):
         place, sidecar = output.main, output.part(sidecar_path(config.output).name)
         before = _original(config, context)
-        path = folder / "reshaped.onnx"
-        after, lineage = _resized(config, before, path)
-        result, refused = _judged(config, before, after, lineage, context)
+        made = make(config, before, folder)
+        result, refused = _judged(config, before, made, context)
         if refused:
             said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
-            problem = f"the model of the new size is not saved: {said}"
-            raise GateNotMetError(problem, remedy=_ADVICE, result=result)
-        shutil.copyfile(path, place)
+            problem = f"the reshaped model is not saved: {said}"
+            raise GateNotMetError(problem, remedy=_advice(refused), result=result)
+        shutil.copyfile(made.saved, place)
         update = {"saved": str(config.output), "sha256": sha256_file(place)}
         saved = result.model_copy(update=update)
         sidecar.write_text(sidecar_text(update["sha256"], saved.to_json()), encoding="utf-8")
@@ -76,7 +71,8 @@ def _original(config: ReshapeConfig, context: Context) -> Sized:
     for text in warnings_of(artifact, recognised):
         context.progress.note(f"warning: {text}")
     spec = recognised.spec
-    _check_size(config.input_size, spec)
+    if config.input_size is not None:
+        _check_size(config.input_size, spec)
     return Sized(artifact, spec)
 
 
@@ -97,68 +93,15 @@ def _check_size(size: tuple[int, int], spec: DetectorSpec) -> None:
     )
 
 
-def _resized(config: ReshapeConfig, before: Sized, path: Path) -> tuple[Sized, list[Step]]:
-    model = resized(before.artifact.model, config.input_size)
-    spec = before.spec.replace(
-        input=before.spec.input.model_copy(update={"size": config.input_size})
-    )
-    if config.spec is None and SPEC_KEY not in before.artifact.metadata:
-        _check_read_alike(model_at=path, content=serialize(model), spec=spec)
-    step = Step(
-        stage="reshape",
-        config=digest_key(input_size=config.input_size),
-        parents=(before.artifact.content_digest,),
-        versions={"edgecv": __version__},
-    )
-    lineage = [*before.artifact.lineage, step]
-    entries = {SPEC_KEY: spec.dumps(), LINEAGE_KEY: dump_lineage(lineage)}
-    path.write_bytes(serialize(with_metadata(model, entries)))
-    return Sized(Artifact.open(path), spec), lineage
-
-
-def _check_read_alike(*, model_at: Path, content: bytes, spec: DetectorSpec) -> None:
-    """Recognise the new graph without being told, and hold it against what it should be."""
-    model_at.write_bytes(content)
-    remedy = "export the model at the size you want"
-    try:
-        found = Artifact.open(model_at).detector().spec
-    except EdgeCVError as error:
-        raise ModelError(
-            f"at the new size the detector is not recognised: {error.problem}", remedy=remedy
-        ) from error
-    ours, theirs = (
-        {key: value for key, value in one.model_dump().items() if key != "anchors"}
-        for one in (spec, found)
-    )
-    unlike = sorted(key for key, value in ours.items() if theirs[key] != value)
-    if not _alike_anchors(spec.anchors, found.anchors):
-        unlike.append("anchors")
-    if unlike:
-        raise ModelError(
-            f"at the new size the detector reads differently: {', '.join(unlike)}", remedy=remedy
-        )
-
-
-def _alike_anchors(
-    a: Sequence[Sequence[tuple[float, float]]], b: Sequence[Sequence[tuple[float, float]]]
-) -> bool:
-    ours, theirs = (
-        [side for level in one for anchor in level for side in anchor] for one in (a, b)
-    )
-    return len(ours) == len(theirs) and all(
-        abs(x - y) <= _SAME_ANCHOR * max(x, y) for x, y in zip(ours, theirs, strict=True)
-    )
-
-
 def _judged(
-    config: ReshapeConfig, before: Sized, after: Sized, lineage: list[Step], context: Context
+    config: ReshapeConfig, before: Sized, made: Made, context: Context
 ) -> tuple[ReshapeResult, tuple[str, ...]]:
     """Return what was measured, and the names of the gates that were not met."""
     data = None if config.data is None else open_dataset(config.data, limit=config.limit)
     images = None if config.images is None else open_images(config.images, config.limit)
     seen = compared(
         before,
-        after,
+        made.compared,
         () if images is None else images.paths,
         data,
         threads=config.threads,
@@ -166,32 +109,35 @@ def _judged(
         context=context,
     )
     gates = Gates("ran", config.agreement_gate, None, config.drop_gate, config.min_speedup)
-    # another interface is the point of it, and it runs, else this would not be reached
-    made = [one for one in outcomes(gates, seen) if one.name not in ("structure", "require")]
-    result = _result(config, (before, after), seen, made, lineage)
-    return result, tuple(one.name for one in made if not one.met)
+    # another interface is the point of it, and what is compared runs, else this is not reached
+    found = [one for one in outcomes(gates, seen) if one.name not in ("structure", "require")]
+    if config.nms is not None:
+        found.append(require_outcome(config.require, replace(seen, verified=made.verified)))
+    result = _result(config, before, made, seen, found)
+    return result, tuple(one.name for one in found if not one.met)
 
 
 def _result(
-    config: ReshapeConfig,
-    sides: tuple[Sized, Sized],
-    seen: Seen,
-    made: Sequence[Outcome],
-    lineage: list[Step],
+    config: ReshapeConfig, before: Sized, made: Made, seen: Seen, gates: Sequence[Outcome]
 ) -> ReshapeResult:
-    before, after = sides
     runs = seen.speed.runs if seen.speed else (None, None)
     ratio = seen.speed.ratios[0] if seen.speed and seen.speed.ratios else None
-    sizes = before.artifact.size_bytes, after.artifact.size_bytes
+    sizes = before.artifact.size_bytes, made.saved.stat().st_size
     method = "bootstrap over launches and rounds"
     unseen = not seen.agreement
-    warnings = ("not compared with the original: add --data or --images",) if unseen else ()
+    warnings = ["not compared with the original: add --data or --images"] if unseen else []
+    if made.verified != "ran":
+        warnings.append(
+            "TensorRT's NMS was not run: what was compared is the same graph with ONNX's own NMS"
+        )
     return ReshapeResult(
         model=str(config.model),
         family=before.spec.family,
         machine=machine(config.threads),
         from_size=before.spec.input.size,
-        to_size=after.spec.input.size,
+        to_size=made.compared.spec.input.size,
+        nms=config.nms,
+        verified=made.verified,
         baseline=side_of(seen.before, runs[0], sizes[0]),
         optimized=side_of(seen.after, runs[1], sizes[1]),
         drop=seen.drop.drop if seen.drop else None,
@@ -200,11 +146,17 @@ def _result(
         speedup=ratio.ratio if ratio else None,
         speedup_interval=Interval(low=ratio.low, high=ratio.high, method=method) if ratio else None,
         size_ratio=sizes[0] / sizes[1],
-        gates={one.name: one.text for one in made},
-        warnings=(*warnings, *seen.warnings, *(one.warning for one in made if one.warning)),
+        gates={one.name: one.text for one in gates},
+        warnings=(*warnings, *seen.warnings, *(one.warning for one in gates if one.warning)),
         how=_how(config, seen),
-        provenance=tuple(lineage),
+        provenance=made.lineage,
     )
+
+
+def _advice(refused: Sequence[str]) -> str:
+    if "require" in refused:
+        return "take --nms onnx, which runs here, or leave --require out"
+    return _ADVICE
 
 
 def _how(config: ReshapeConfig, seen: Seen) -> HowMade:

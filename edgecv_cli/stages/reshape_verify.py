@@ -1,4 +1,4 @@
-"""Run a detector at two input sizes, and compare what both find in the same pictures."""
+"""Run a detector before and after reshaping, and compare what both find in the same pictures."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def compared(
     if paths:
         found = [
             look(one.artifact, one.spec, paths, context, engine=ENGINE, threads=threads, name=name)
-            for one, name in ((before, "original"), (after, "new size"))
+            for one, name in ((before, "original"), (after, "result"))
         ]
         sides = Sides(found[0].plain, found[1].plain)
         agreed = agreement(sides.before, sides.after, before.spec.score_threshold)

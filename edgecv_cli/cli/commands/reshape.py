@@ -1,4 +1,4 @@
-"""``edgecv reshape``: another input size."""
+"""``edgecv reshape``: another input size, and NMS in the graph."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ COMMAND = Command(
     help=(
         "Give MODEL another input size: a smaller one is faster, a larger one finds smaller "
         "things. Grids, anchors and sizes baked into the graph are made anew, and what can't be "
-        "is refused by name; the result is saved only if it passes the gates (else exit 3)."
+        "is refused by name. With --nms the graph decodes and suppresses boxes itself. The result "
+        "is saved only if it passes the gates (else exit 3)."
     ),
     examples=(
         "edgecv reshape yolo.onnx -o yolo416.onnx --input-size 416x416 --data coco/",
         "edgecv reshape yolo.onnx -o wide.onnx --input-size 384x640 --images photos/",
         "edgecv reshape any-size.onnx -o fixed.onnx --input-size 320x320 --max-drop 20% "
         "--data coco/",
+        "edgecv reshape yolo.onnx -o with-nms.onnx --nms onnx --images photos/",
     ),
 )

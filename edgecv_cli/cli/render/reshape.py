@@ -29,6 +29,7 @@ def render(result: ReshapeResult) -> Iterator[RenderableType]:
     yield _before_after(result)
     yield facts(
         [
+            ("NMS", _nms(result)),
             ("agreement", fixed(result.agreement, 4) if result.agreement is not None else None),
             ("drop", lost(result.drop) if result.drop else None),
             ("drop interval", between(result.drop_interval, 2)),
@@ -44,6 +45,13 @@ def render(result: ReshapeResult) -> Iterator[RenderableType]:
     yield line(f"saved {result.saved}" if result.saved else "nothing was saved")
 
 
+def _nms(result: ReshapeResult) -> str | None:
+    if result.nms is None:
+        return None
+    kind = "ONNX's NonMaxSuppression" if result.nms == "onnx" else "TensorRT's EfficientNMS"
+    return f"{kind}, in the graph; verified: {result.verified}"
+
+
 def _before_after(result: ReshapeResult) -> RenderableType:
     before, after = result.baseline, result.optimized
     rows = [
@@ -54,6 +62,8 @@ def _before_after(result: ReshapeResult) -> RenderableType:
     ]
     shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
     sides = ["x".join(map(str, size)) for size in (result.from_size, result.to_size)]
+    if sides[0] == sides[1]:
+        sides = ["original", "result"]
     sizes = ("size", megabytes(before.size_bytes), megabytes(after.size_bytes))
     return grid(("", *sides), [*shown, sizes])
 

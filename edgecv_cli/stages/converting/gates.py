@@ -47,7 +47,7 @@ class Outcome:
 
 def outcomes(gates: Gates, seen: Seen) -> list[Outcome]:
     """Hold what was measured against every gate that was asked for."""
-    found = [_structure(seen), _require(gates.require, seen)]
+    found = [_structure(seen), require_outcome(gates.require, seen)]
     if seen.verified != "ran":
         unknown = "not measured, because the result was not run here"
         return found + [Outcome(name, met=False, text=unknown) for name in gates.asked]
@@ -79,7 +79,8 @@ def _structure(seen: Seen) -> Outcome:
     return Outcome("structure", seen.differs is None, f"{text}: {seen.differs or 'as they were'}")
 
 
-def _require(asked: Verified, seen: Seen) -> Outcome:
+def require_outcome(asked: Verified, seen: Seen) -> Outcome:
+    """Hold how far a result was verified against ``--require``."""
     why = f" ({seen.unverified})" if seen.unverified else ""
     met = _STEPS.index(seen.verified) >= _STEPS.index(asked)
     return Outcome("require", met, f"at least {asked}: {seen.verified}{why}")

@@ -45,7 +45,7 @@ def made(kind: type[errors.EdgeCVError]) -> errors.EdgeCVError:
     extra = {}
     if kind is errors.ChildFailureError:
         extra = {"reason": "crashed"}
-    if kind is errors.GateNotMetError:
+    if issubclass(kind, errors.GateNotMetError):
         extra = {"result": None}
     return kind("it broke", remedy="mend it", **extra)
 
