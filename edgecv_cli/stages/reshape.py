@@ -32,6 +32,10 @@ _ADVICE = (
     "take a size nearer to the original's, widen the gate (--max-drop, --min-agreement), or train "
     "and export at the new size"
 )
+_NMS_ADVICE = (
+    "lower --nms-score or raise --max-detections, widen the gate (--max-drop, --min-agreement), or "
+    "leave NMS outside the graph, as detect and evaluate have it"
+)
 
 
 def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
@@ -55,7 +59,7 @@ def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
         if refused:
             said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
             problem = f"the reshaped model is not saved: {said}"
-            raise GateNotMetError(problem, remedy=_advice(refused), result=result)
+            raise GateNotMetError(problem, remedy=_advice(config, refused), result=result)
         shutil.copyfile(made.saved, place)
         update = {"saved": str(config.output), "sha256": sha256_file(place)}
         saved = result.model_copy(update=update)
@@ -153,10 +157,10 @@ def _result(
     )
 
 
-def _advice(refused: Sequence[str]) -> str:
+def _advice(config: ReshapeConfig, refused: Sequence[str]) -> str:
     if "require" in refused:
         return "take --nms onnx, which runs here, or leave --require out"
-    return _ADVICE
+    return _NMS_ADVICE if config.input_size is None else _ADVICE
 
 
 def _how(config: ReshapeConfig, seen: Seen) -> HowMade:
