@@ -14,7 +14,7 @@ from edgecv_cli.config.base import (
     ImagesPath,
     OutputPath,
 )
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
+from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, ReportPath
 from edgecv_cli.config.gating import drop_in_force, require_labels, require_time
 from edgecv_cli.core.errors import UsageError
 
@@ -51,6 +51,9 @@ class PruneConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."
     )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
+        None, description="Write what was measured as one HTML file, even if a gate refuses."
+    )
     show_groups: bool = Field(
         False, description="Only say which channels can leave together, and what must stay and why."
     )
@@ -58,6 +61,16 @@ class PruneConfig(CommonConfig):
 
     target_flops: Annotated[float | None, Flag(metavar="R", panel="How much, and what")] = Field(
         None, gt=0, lt=1, description="Part of the multiply-accumulates to keep: 0.8."
+    )
+    target_parameters: Annotated[float | None, Flag(metavar="R", panel="How much, and what")] = (
+        Field(None, gt=0, lt=1, description="Part of the weights to keep, in the place of that.")
+    )
+    target_speedup: Annotated[float | None, Flag(metavar="R", panel="How much, and what")] = Field(
+        None,
+        gt=1,
+        le=1000,
+        description="Speed against the original to reach here, measured: 1.2. In the place of a "
+        "part to keep.",
     )
     importance: Annotated[Importance, Flag(panel="How much, and what")] = Field(
         "damage",
@@ -106,7 +119,8 @@ class PruneConfig(CommonConfig):
         None,
         ge=0,
         le=1000,
-        description="Least speed against the original, measured here. Default: 1.0.",
+        description="Least speed against the original, measured here. Default: --target-speedup, "
+        "else 1.0.",
     )
     speed_seconds: Annotated[float, Flag(metavar="S", panel="Gates")] = Field(
         6.0, ge=0, le=3600, description="Time spent on measuring the speed; 0 measures none."
@@ -119,8 +133,18 @@ class PruneConfig(CommonConfig):
     def _says_what_to_do(self) -> Self:
         if self.show_groups:
             return self
+        targets = {
+            "--target-flops": self.target_flops,
+            "--target-parameters": self.target_parameters,
+            "--target-speedup": self.target_speedup,
+        }
+        given = [flag for flag, value in targets.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(
+                f"{' and '.join(given)} can't both decide how much stays", remedy="give one of them"
+            )
         for value, flag, say in (
-            (self.target_flops, "--target-flops R", "how much is to stay"),
+            (given or None, "--target-flops R", "how much is to stay"),
             (self.calibration, "--calibration DIR", "which images channels are chosen on"),
             (self.output, "-o OUT.onnx", "where the result is saved"),
         ):
@@ -150,6 +174,11 @@ class PruneConfig(CommonConfig):
     @model_validator(mode="after")
     def _speed_is_measured(self) -> Self:
         require_time(self.min_speedup, self.speed_seconds)
+        if self.target_speedup is not None and not self.speed_seconds:
+            raise UsageError(
+                "--target-speedup needs the speed that --speed-seconds 0 leaves out",
+                remedy="leave --speed-seconds out, or give --target-flops R",
+            )
         return self
 
     @property
@@ -157,7 +186,7 @@ class PruneConfig(CommonConfig):
         """The speed gate in force: None where the speed is not measured."""
         if not self.speed_seconds:
             return None
-        return 1.0 if self.min_speedup is None else self.min_speedup
+        return self.min_speedup if self.min_speedup is not None else self.target_speedup or 1.0
 
     @property
     def drop_gate(self) -> MaxDrop | None:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
-from edgecv_cli.compress.pruning.flow import Flow
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError, ModelError
 from edgecv_cli.core.files import Publication, sha256_file
-from edgecv_cli.core.machine_limits import usable_cores
-from edgecv_cli.core.result import Interval
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.measure.fitness import warnings_of
-from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.media.images import open_images
-from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes
-from edgecv_cli.stages.converting.sides import side_of
-from edgecv_cli.stages.converting.verify import Pair, Seen, verify
+from edgecv_cli.stages.compose.prune import prune_document
+from edgecv_cli.stages.compose.publishing import Draft, reporting
+from edgecv_cli.stages.converting.gates import Gates, outcomes
+from edgecv_cli.stages.converting.verify import Pair, verify
+from edgecv_cli.stages.prune_choice import Given
 from edgecv_cli.stages.prune_finetune import training_path
-from edgecv_cli.stages.prune_job import Given, PruneJob, Smaller, flow_of
-from edgecv_cli.stages.prune_result import FitRow, GroupRow, PruneResult, TuneRow, group_rows
-from edgecv_cli.stages.quantize_result import HowMade
+from edgecv_cli.stages.prune_job import PruneJob, Smaller, flow_of
+from edgecv_cli.stages.prune_report import judged_result, shown_result, unreached_result
+from edgecv_cli.stages.prune_result import PruneResult
+from edgecv_cli.stages.prune_speed import SpeedNotReachedError
 
-_ADVICE = (
-    "keep more (--target-flops), widen the gate, or save time elsewhere: int8 (edgecv quantize) "
-    "and a smaller input (edgecv reshape) cost less accuracy; --keep-rejected PATH.onnx keeps it"
+_ELSEWHERE = (
+    "int8 (edgecv quantize) and a smaller input (edgecv reshape) cost less accuracy, and "
+    "distillation (edgecv distill) teaches a smaller network on unlabelled images"
 )
-
 _KEPT = "; its training is kept beside the output, and --resume judges it anew by other gates"
 
 
@@ -41,45 +38,48 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
     """Take channels out of a detector, fit what stays, and save it if it passes the gates.
 
     Raises:
-        GateNotMetError: a gate was not met; it carries the whole result, and nothing is saved.
+        GateNotMetError: a gate was not met, or no cut is as fast as asked; it carries the whole
+            result, and nothing is saved.
         UsageError: the budget can't be met, or the output stands already.
         ModelError: the model is quantized, or holds nothing that could leave.
         DataError: images can't be read.
     """
     if config.show_groups:
-        given = _read(config, context)
-        return _shown(config, given)
+        return shown_result(config, read_given(config, context))
     assert config.output is not None
     inputs = [config.model]
     with (
+        reporting(config.report, force=config.force, inputs=[*inputs, config.output]) as draft,
         Publication(config.output, force=config.force, inputs=inputs) as output,
         scratch() as folder,
     ):
         place, sidecar = output.main, output.part(sidecar_path(config.output).name)
         _check_rejected(config)
-        given = _read(config, context)
-        smaller = PruneJob(given, config, folder, context).run()
+        given = read_given(config, context)
+        smaller = _smaller(config, given, folder, context, draft)
         path = folder / "pruned.onnx"
         path.write_bytes(serialize(smaller.model))
         result, refused = _judged(config, given, smaller, path, context)
         if refused:
-            said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
-            raise GateNotMetError(
-                f"the pruned model is not saved: {said}",
-                remedy=_ADVICE if smaller.tuned is None else _ADVICE + _KEPT,
-                result=_rejected(config, result, path),
-            )
+            raise _refusal(config, smaller, _rejected(config, result, path), refused, draft)
         shutil.copyfile(path, place)
         update = {"saved": str(config.output), "sha256": sha256_file(place)}
         saved = result.model_copy(update=update)
         sidecar.write_text(sidecar_text(update["sha256"], saved.to_json()), encoding="utf-8")
+        draft.write(prune_document(saved))
         output.commit()
         if smaller.tuned is not None:
             training_path(config.output).unlink(missing_ok=True)
         return saved
 
 
-def _read(config: PruneConfig, context: Context) -> Given:
+def read_given(config: PruneConfig, context: Context) -> Given:
+    """Return what a run is given, read.
+
+    Raises:
+        ModelError: the model is quantized, or holds nothing that could leave.
+        EdgeCVError: the model or the images can't be read.
+    """
     artifact = Artifact.open(config.model)
     recognised = artifact.detector(config.spec, input_size=config.input_size)
     data = None if config.data is None else open_dataset(config.data, limit=config.limit)
@@ -96,15 +96,24 @@ def _read(config: PruneConfig, context: Context) -> Given:
     return Given(artifact, recognised.spec, flow, images, data, tuple(warnings))
 
 
-def _shown(config: PruneConfig, given: Given) -> PruneResult:
-    return PruneResult(
-        model=str(config.model),
-        family=given.spec.family,
-        macs=given.flow.macs(()),
-        groups=group_rows(given.flow),
-        kept=dict(given.flow.kept_because),
-        warnings=given.warnings,
-    )
+def _smaller(
+    config: PruneConfig, given: Given, folder: Path, context: Context, draft: Draft
+) -> Smaller:
+    job = PruneJob(given, config, folder, context)
+    try:
+        return job.run()
+    except SpeedNotReachedError as error:
+        nearest = error.nearest.speed
+        result = unreached_result(config, given, job.looked)
+        draft.write(prune_document(result))
+        raise GateNotMetError(
+            f"--target-speedup {config.target_speedup:g} can't be reached with --cap "
+            f"{config.cap:g}: the fastest cut has {nearest.ratio:.2f}x, interval {nearest.low:.2f} "
+            f"to {nearest.high:.2f}",
+            remedy=f"ask for --target-speedup {max(nearest.ratio, 1):.2f}, or raise --cap; "
+            + _ELSEWHERE,
+            result=result,
+        ) from error
 
 
 def _judged(
@@ -128,95 +137,40 @@ def _judged(
     seen = verify(pair, context)
     gates = Gates("ran", config.agreement_gate, None, config.drop_gate, config.speed_gate)
     made = outcomes(gates, seen)
-    result = _result(config, given, smaller, converted, seen, made=made)
+    result = judged_result(config, given, smaller, converted, seen, made=made)
     return result, tuple(one.name for one in made if not one.met)
 
 
-def _result(
+def _refusal(
     config: PruneConfig,
-    given: Given,
     smaller: Smaller,
-    converted: Artifact,
-    seen: Seen,
-    *,
-    made: Sequence[Outcome],
-) -> PruneResult:
-    runs = seen.speed.runs if seen.speed else (None, None)
-    ratio = seen.speed.ratios[0] if seen.speed and seen.speed.ratios else None
-    before, after = given.artifact.size_bytes, converted.size_bytes
-    parameters = [one.facts(config.input_size).parameters for one in (given.artifact, converted)]
-    shown = _shown(config, given)
-    return shown.model_copy(
-        update={
-            "machine": machine(config.threads),
-            "groups": _cut_rows(given.flow, shown.groups, smaller),
-            "flops_ratio": smaller.share,
-            "parameters_ratio": parameters[1] / parameters[0],
-            "baseline": side_of(seen.before, runs[0], before),
-            "optimized": side_of(seen.after, runs[1], after),
-            "drop": seen.drop.drop if seen.drop else None,
-            "drop_interval": seen.drop.points if seen.drop else None,
-            "agreement": seen.agreement.agreement if seen.agreement else None,
-            "speedup": ratio.ratio if ratio else None,
-            "speedup_interval": None
-            if ratio is None
-            else Interval(
-                low=ratio.low, high=ratio.high, method="bootstrap over launches and rounds"
-            ),
-            "size_ratio": before / after,
-            "fits": tuple(FitRow(**vars(one)) for one in smaller.fits),
-            "finetune": _tuned_row(smaller),
-            "seconds": smaller.seconds,
-            "gates": {one.name: one.text for one in made},
-            "warnings": (
-                *given.warnings,
-                *seen.warnings,
-                *((smaller.tuned.warning,) if smaller.tuned and smaller.tuned.warning else ()),
-                *(one.warning for one in made if one.warning),
-            ),
-            "how": _how(config, given, seen),
-            "provenance": smaller.lineage,
-        }
+    result: PruneResult,
+    refused: tuple[str, ...],
+    draft: Draft,
+) -> GateNotMetError:
+    draft.write(prune_document(result))
+    said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
+    again = _KEPT if smaller.tuned is not None else ""
+    return GateNotMetError(
+        f"the pruned model is not saved: {said}",
+        remedy=f"{_milder(config, result)}, or widen the gate; {_ELSEWHERE}; --keep-rejected "
+        f"PATH.onnx keeps it{again}",
+        result=result,
     )
 
 
-def _tuned_row(smaller: Smaller) -> TuneRow | None:
-    made = smaller.tuned
-    if made is None:
-        return None
-    return TuneRow(
-        before=made.before,
-        after=made.after,
-        steps=made.steps,
-        best=made.best,
-        ended=made.ended,
-        retreats=made.retreats,
-    )
-
-
-def _cut_rows(flow: Flow, rows: Sequence[GroupRow], smaller: Smaller) -> tuple[GroupRow, ...]:
-    return tuple(
-        row.model_copy(
-            update={
-                "removed": sum(int(unit) in smaller.removed for unit in group.units),
-                "damage": smaller.damage.get(group.producers),
-            }
-        )
-        for row, group in zip(rows, flow.groups, strict=True)
-    )
-
-
-def _how(config: PruneConfig, given: Given, seen: Seen) -> HowMade:
-    agreed = seen.agreement
-    return HowMade(
-        engine="onnxruntime",
-        threads=config.threads or usable_cores(),
-        evaluation_images=seen.before.images if seen.before else None,
-        agreement_images=agreed.images if agreed else None,
-        agreement_source=None if agreed is None else "--data" if given.data else "--calibration",
-        speed_rounds=seen.speed.rounds if seen.speed else None,
-        speed_source="each in a child process, rounds interleaved" if seen.speed else None,
-        seed=config.seed,
+def _milder(config: PruneConfig, result: PruneResult) -> str:
+    """Say how to cut less, with what that costs where it was measured."""
+    if config.target_speedup is not None:
+        return "ask for less (--target-speedup)"
+    if config.target_parameters is not None:
+        return "keep more (--target-parameters)"
+    if len(result.curve) < 2:
+        return "keep more (--target-flops)"
+    milder, taken = result.curve[len(result.curve) // 2 - 1], result.curve[-1]
+    return (
+        f"keep more (--target-flops {milder.flops_ratio:.2f}: before the recovery, the loss of "
+        f"detections is {milder.damage:.3f} there, and {taken.damage:.3f} here)"
     )
 
 

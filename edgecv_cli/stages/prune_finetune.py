@@ -182,6 +182,8 @@ def _kept(config: PruneConfig, begun: Begun) -> Kept:
 def _asked(config: PruneConfig) -> str:
     return digest_key(
         share=config.target_flops,
+        parameters=config.target_parameters,
+        speedup=config.target_speedup,
         importance=config.importance,
         cap=config.cap,
         step=config.round_to,

@@ -25,6 +25,33 @@ class GroupRow(Part):
     )
 
 
+class WidthRow(Part):
+    """A layer whose channels can leave, or that reads such: how many it makes."""
+
+    layer: str = Field(description="By its output tensor.")
+    before: int
+    after: int
+
+
+class BudgetRow(Part):
+    """A milder budget, or the one that was taken, and what it costs."""
+
+    flops_ratio: float
+    damage: float = Field(
+        description="Loss of detections with all that leaves at once, 0..1; measured on "
+        "calibration images, layers fitted one by one, before the recovery."
+    )
+
+
+class SpeedRow(Part):
+    """A cut that was timed on the way to --target-speedup."""
+
+    flops_ratio: float
+    speedup: float
+    low: float
+    high: float
+
+
 class FitRow(Part):
     """A layer's error before and after it was fitted, on held-out calibration images."""
 
@@ -46,6 +73,9 @@ class TuneRow(Part):
     ended: str = Field(description="steps, minutes, patience or diverged.")
     retreats: int = Field(
         description="Times that it went back to the best weights and on at 0.3 of the rate."
+    )
+    curve: tuple[tuple[int, float], ...] = Field(
+        default=(), description="Updates and distance of each look at the held-out images."
     )
 
 
@@ -74,6 +104,16 @@ class PruneResult(Result):
     speedup: float | None = Field(default=None, description="time(baseline) / time(optimized).")
     speedup_interval: Interval | None = None
     size_ratio: float | None = Field(default=None, description="size(baseline) / size(optimized).")
+    widths: tuple[WidthRow, ...] = Field(
+        default=(), description="Channels that each layer makes, in the graph's order."
+    )
+    curve: tuple[BudgetRow, ...] = Field(
+        default=(), description="What milder budgets cost; with --importance damage."
+    )
+    curve_images: int | None = Field(default=None, description="Images behind the curve.")
+    speeds: tuple[SpeedRow, ...] = Field(
+        default=(), description="Cuts that were timed for --target-speedup, in order."
+    )
     fits: tuple[FitRow, ...] = Field(default=(), description="Layers that were fitted, in order.")
     finetune: TuneRow | None = None
     seconds: dict[str, float] | None = Field(default=None, description="Time of each part.")
@@ -89,6 +129,7 @@ class PruneResult(Result):
         default=(), description="The steps that made the saved file, oldest first."
     )
     rejected: str | None = Field(default=None, description="Where a refused result was kept.")
+    report: str | None = Field(default=None, description="Where the HTML report stands.")
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``--json`` prints; ``saved`` is null when nothing was."""
@@ -107,3 +148,13 @@ def group_rows(flow: Flow) -> tuple[GroupRow, ...]:
         )
         for group in flow.groups
     )
+
+
+def width_rows(flow: Flow, removed: frozenset[int]) -> tuple[WidthRow, ...]:
+    """Return how many channels each layer makes, before and after ``removed`` has left."""
+    rows = []
+    for name in flow.topology.layers:
+        keep = flow.keep(name, removed)
+        if keep is not None:
+            rows.append(WidthRow(layer=name, before=len(keep), after=int(keep.sum())))
+    return tuple(rows)

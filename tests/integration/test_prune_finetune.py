@@ -86,7 +86,7 @@ def test_an_interrupted_one_goes_on_without_choosing_again(model, images, tmp_pa
         prune(config(model, out, images), Context())
     with pytest.raises(DataError, match="other options"):
         prune(config(model, out, images, resume=True, target_flops=0.8), Context())
-    monkeypatch.setattr("edgecv_cli.stages.prune_job.reconstruct", stopped)
+    monkeypatch.setattr("edgecv_cli.stages.prune_choice.reconstruct", stopped)
     assert prune(config(model, out, images, resume=True), Context()).saved == str(out)
     assert not training_path(out).exists()
 

@@ -9,12 +9,14 @@ from models import yolov8
 from onnx import numpy_helper
 from scenes import write_dataset
 
+import edgecv_cli.stages.prune_choice as choice_module
 import edgecv_cli.stages.prune_job as job_module
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import sidecar_path
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError, ModelError, OutputExistsError, UsageError
+from edgecv_cli.measure.latency_result import SpeedResult
 from edgecv_cli.stages.prune import prune
 
 
@@ -113,7 +115,7 @@ def test_a_worse_one_is_refused_and_kept_elsewhere(model, out, tmp_path, images)
 @pytest.mark.parametrize("damage", ["nan", "swapped"])
 def test_a_broken_cut_is_never_saved(model, out, images, monkeypatch, damage):
     """Weights that are not a number, or of the wrong channels, meet the gate."""
-    cut = job_module.cut
+    cut = choice_module.cut
 
     def broken(flow, removed):
         made = cut(flow, removed)
@@ -124,13 +126,68 @@ def test_a_broken_cut_is_never_saved(model, out, images, monkeypatch, damage):
                 tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(wrong), tensor.name))
         return made
 
-    monkeypatch.setattr(job_module, "cut", broken)
+    monkeypatch.setattr(choice_module, "cut", broken)
     asked = config(
         model, out, images, recover="none", data=images, max_drop="3%", min_agreement=None
     )
     with pytest.raises((GateNotMetError, ModelError)):
         prune(asked, Context())
     assert not out.exists()
+
+
+def faster(*_rows, **_options):
+    """Say 1.1 x of any two files."""
+    return SpeedResult.model_construct(ratio=1.1, low=1.05, high=1.15)
+
+
+def test_a_speed_is_reached_by_the_clock(model, out, images, monkeypatch):
+    monkeypatch.setattr(job_module, "compare_speed", faster)
+    asked = config(
+        model, out, images, target_flops=None, target_speedup=1.08, speed_seconds=0.2,
+        min_speedup=0.1, importance="damage", report=out.with_suffix(".html"),
+    )  # fmt: skip
+    result = prune(asked, Context())
+    assert [row.speedup for row in result.speeds] == [1.1]
+    assert result.flops_ratio < 1
+    assert [row.flops_ratio for row in result.curve] == sorted(
+        (row.flops_ratio for row in result.curve), reverse=True
+    )
+    assert result.curve[-1].flops_ratio == pytest.approx(result.flops_ratio)
+    assert sum(row.before - row.after for row in result.widths) > 0
+    page = out.with_suffix(".html").read_text()
+    for part in ("Channels of every layer", "What budgets cost", "On the way to the speed"):
+        assert part in page
+
+
+def test_a_speed_out_of_reach_is_refused_with_its_report(model, out, images, monkeypatch):
+    monkeypatch.setattr(job_module, "compare_speed", faster)
+    page = out.with_suffix(".html")
+    asked = config(
+        model, out, images, target_flops=None, target_speedup=3, speed_seconds=1, report=page
+    )
+    with pytest.raises(GateNotMetError, match=r"1\.10x") as caught:
+        prune(asked, Context())
+    assert "--target-speedup 1.10" in caught.value.remedy
+    assert caught.value.result.speeds
+    assert not out.exists()
+    assert "Refused" in page.read_text()
+
+
+def test_weights_can_be_the_budget(model, out, images):
+    result = prune(config(model, out, images, target_flops=None, target_parameters=0.8), Context())
+    assert result.parameters_ratio <= 0.82
+    with pytest.raises(UsageError, match="can't be met"):
+        prune(
+            config(model, out, images, target_flops=None, target_parameters=0.01, force=True),
+            Context(),
+        )
+
+
+def test_only_one_budget_is_taken(model, out, images):
+    with pytest.raises(UsageError, match="both"):
+        config(model, out, images, target_speedup=1.2)
+    with pytest.raises(UsageError, match="speed-seconds"):
+        config(model, out, images, target_flops=None, target_speedup=1.2)
 
 
 def test_a_budget_out_of_reach_says_the_nearest(model, out, images):

@@ -28,6 +28,10 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
     """Yield the groups; where something was cut, before and after as well."""
     cut = result.optimized is not None
     yield _groups(result, cut=cut)
+    if not cut and result.gates:
+        yield from _tried(result)
+        yield line("nothing was saved")
+        return
     if not cut:
         yield line(f"{len(result.kept)} layers keep all of their channels:")
         for reason, names in _by_reason(result.kept).items():
@@ -49,6 +53,7 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
             *((f"gate {name}", outcome) for name, outcome in result.gates.items()),
         ]
     )
+    yield from _tried(result)
     for text in (*result.warnings, *result.notes):
         yield warning(text)
     yield line(_how(result), "dim")
@@ -59,6 +64,31 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
         yield line("nothing was saved")
     if result.rejected is not None:
         yield line(f"kept as {result.rejected}")
+    if result.report is not None:
+        yield line(f"report {result.report}")
+
+
+def _tried(result: PruneResult) -> Iterator[RenderableType]:
+    """Yield what milder cuts cost, and what was timed."""
+    if result.curve:
+        yield line(
+            f"loss of detections by what is kept ({result.curve_images} calibration images, before "
+            "the recovery):"
+        )
+        rows = [(f"{100 * row.flops_ratio:.1f} %", fixed(row.damage, 3)) for row in result.curve]
+        yield grid(("kept", "loss"), rows)
+    if result.speeds:
+        yield grid(
+            ("kept", "speed", "95 % interval"),
+            [
+                (
+                    f"{100 * row.flops_ratio:.1f} %",
+                    f"{row.speedup:.2f} x",
+                    f"{row.low:.2f} to {row.high:.2f}",
+                )
+                for row in result.speeds
+            ],
+        )
 
 
 def _tuning(row: TuneRow | None) -> str | None:

@@ -72,6 +72,21 @@ class Curve:
     errors: Array
 
 
+def strides(units: int, most: int, step: int) -> list[int]:
+    """Return how many of a group's units leave at a time, one after the other.
+
+    The first time it is the odd part, so that a multiple of ``step`` stays: engines compute that
+    many channels at a time.
+
+    Args:
+        units: how many there are.
+        most: how many may leave in all.
+        step: how many leave together.
+    """
+    first = units % step or step
+    return [first] + [step] * ((most - first) // step) if first <= most else []
+
+
 def curve_of(group: Group, readers: Mapping[str, Reader], *, step: int, cap: float) -> Curve | None:
     """Return how a group's units leave; None where nothing says what that costs.
 
@@ -88,9 +103,9 @@ def curve_of(group: Group, readers: Mapping[str, Reader], *, step: int, cap: flo
     order: list[int] = []
     errors: list[float] = []
     total = 0.0
-    for _ in range(int(cap * len(left)) // step):
+    for count in strides(len(left), int(cap * len(left)), step):
         costs = sum((state.costs(left) for state in states), np.zeros(len(left)))
-        leaving = [left[place] for place in np.argsort(costs, kind="stable")[:step]]
+        leaving = [left[place] for place in np.argsort(costs, kind="stable")[:count]]
         total += sum(state.remove(leaving) for state in states)
         order += leaving
         errors += [total] * len(leaving)

@@ -16,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.compress.pruning.curves import Curve, Reader
+from edgecv_cli.compress.pruning.curves import Curve, Reader, strides
 from edgecv_cli.compress.pruning.cut import cut
 from edgecv_cli.compress.pruning.flow import Flow
 from edgecv_cli.compress.pruning.weights import with_biases, with_weights
@@ -64,12 +64,7 @@ class Damage:
 
     def in_damage(self, curves: Sequence[Curve], step: int) -> list[Curve]:
         """Return the curves with the measured loss of detections in the place of errors."""
-        runs = 2 * len(curves) + 1
-        each = max(1, self._flow.macs(())) * runs
-        count = int(np.clip(_BUDGET_MACS // each, _FEWEST, _MOST))
-        places = np.linspace(0, len(self._paths) - 1, min(count, len(self._paths)))
-        self._paths = [self._paths[int(place)] for place in places]
-        self._whole = self._found(serialize(self._flow.topology.model))
+        self._look_at(2 * len(curves) + 1)
         found = []
         with self._context.progress.task("damage", len(curves), "group") as task:
             for curve in curves:
@@ -77,31 +72,53 @@ class Damage:
                 task.advance()
         return found
 
+    @property
+    def images(self) -> int:
+        """How many images are looked at."""
+        return len(self._paths)
+
+    def _look_at(self, runs: int) -> None:
+        """Keep as many images as there is time for."""
+        each = max(1, self._flow.macs(())) * runs
+        count = int(np.clip(_BUDGET_MACS // each, _FEWEST, _MOST))
+        places = np.linspace(0, len(self._paths) - 1, min(count, len(self._paths)))
+        self._paths = [self._paths[int(place)] for place in places]
+
     def _measured(self, curve: Curve, step: int) -> Curve:
-        total = len(curve.order)
-        half = max(step, total // 2 // step * step)
+        ends = np.cumsum(strides(len(curve.group.units), len(curve.order), step))
         errors, losses = [0.0], [0.0]
-        for count in sorted({half, total}):
+        for count in sorted({int(ends[(len(ends) - 1) // 2]), int(ends[-1])}):
             errors.append(float(curve.errors[count - 1]))
-            losses.append(max(losses[-1], self._loss(curve, count)))
+            removed = self._flow.survivable([int(unit) for unit in curve.order[:count]])
+            losses.append(max(losses[-1], self.of(removed)))
         return replace(curve, errors=np.interp(curve.errors, errors, losses))
 
-    def _loss(self, curve: Curve, count: int) -> float:
-        removed = self._flow.survivable([int(unit) for unit in curve.order[:count]])
-        return detection_loss(self._whole, self._found(serialize(self._refitted(curve, removed))))
+    def of(self, removed: frozenset[int]) -> float:
+        """Return the loss of detections without these units, 0..1.
 
-    def _refitted(self, curve: Curve, removed: frozenset[int]) -> onnx.ModelProto:
+        Every layer that reads them is fitted anew in closed form, as if all others were whole.
+        """
+        if not self._whole:
+            self._whole = self._found(serialize(self._flow.topology.model))
+        return detection_loss(self._whole, self._found(serialize(self._refitted(removed))))
+
+    def _refitted(self, removed: frozenset[int]) -> onnx.ModelProto:
         model = with_biases(cut(self._flow, removed))
         stored = {tensor.name: tensor for tensor in model.graph.initializer}
         nodes = {node.output[0]: node for node in model.graph.node}
+        gone = np.asarray(sorted(removed), np.int64)
         weights = {}
-        for name in curve.group.consumers:
-            found, shift = self._readers[name].refitted(removed)
+        for name, reader in self._readers.items():
+            if not np.isin(reader.labels, gone).any():
+                continue
+            found, shift = reader.refitted(removed)
+            makes = self._flow.keep(name, removed)
+            stay = slice(None) if makes is None else makes
             shape = tuple(stored[nodes[name].input[1]].dims)
             bias = numpy_helper.to_array(stored[nodes[name].input[2]])
             weights[name] = (
-                found.reshape(-1, *shape[1:]).astype(np.float32),
-                (bias + shift).astype(np.float32),
+                found[stay].reshape(shape).astype(np.float32),
+                (bias + shift[stay]).astype(np.float32),
             )
         return with_weights(model, weights)
 
