@@ -27,7 +27,7 @@ class ReshapeConfig(CommonConfig):
     """Options of reshape."""
 
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
-        description="Detector to give another input size, or NMS (.onnx)."
+        description="Detector to reshape, to give NMS or to free of it (.onnx)."
     )
     output: Annotated[OutputPath, Flag("-o", "--output", metavar="OUT.onnx")] = Field(
         description="Where the new detector is saved."
@@ -37,9 +37,10 @@ class ReshapeConfig(CommonConfig):
         description="The new input size, height by width: multiples of the largest stride. "
         "Default: the old one, with --nms.",
     )
-    nms: Annotated[Literal["onnx", "trt"] | None, Flag(metavar="onnx|trt")] = Field(
+    nms: Annotated[Literal["none", "onnx", "trt"] | None, Flag(metavar="none|onnx|trt")] = Field(
         None,
-        description="Put decoding and NMS into the graph: ONNX's own, or TensorRT's EfficientNMS.",
+        description="Put decoding and NMS into the graph: ONNX's own, or TensorRT's EfficientNMS; "
+        "none takes NMS out.",
     )
     nms_score: Annotated[float, Flag(metavar="F")] = Field(
         0.01, ge=0, lt=1, description="Score above which a box leaves the graph."
@@ -87,6 +88,15 @@ class ReshapeConfig(CommonConfig):
         if self.input_size is None and self.nms is None:
             raise UsageError(
                 "nothing is to be changed", remedy="add --input-size HxW, --nms onnx, or both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cut_needs_images(self) -> Self:
+        if self.nms == "none" and self.data is None and self.images is None:
+            raise UsageError(
+                "--nms none needs images: they tell how boxes are to be read without NMS",
+                remedy="add --images DIR, or --data DIR with labelled images",
             )
         return self
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import sidecar_path, sidecar_text
@@ -18,7 +20,7 @@ from edgecv_cli.core.scratch import scratch
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
-from edgecv_cli.media.dataset import open_dataset
+from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import open_images
 from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes, require_outcome
 from edgecv_cli.stages.converting.sides import side_of
@@ -26,8 +28,9 @@ from edgecv_cli.stages.converting.verify import Seen
 from edgecv_cli.stages.quantize_result import HowMade
 from edgecv_cli.stages.reshape_make import Made, make
 from edgecv_cli.stages.reshape_result import ReshapeResult
-from edgecv_cli.stages.reshape_verify import ENGINE, Sized, compared
+from edgecv_cli.stages.reshape_verify import ENGINE, Sized, compared, nearest
 
+_FEW = 8  # images that tell how boxes are to be read once their NMS is gone
 _ADVICE = (
     "take a size nearer to the original's, widen the gate (--max-drop, --min-agreement), or train "
     "and export at the new size"
@@ -35,6 +38,10 @@ _ADVICE = (
 _NMS_ADVICE = (
     "lower --nms-score or raise --max-detections, widen the gate (--max-drop, --min-agreement), or "
     "leave NMS outside the graph, as detect and evaluate have it"
+)
+_CUT_ADVICE = (
+    "give more images, or export the model without NMS: its graph does to the boxes what can't be "
+    "told from outside"
 )
 
 
@@ -54,8 +61,12 @@ def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
     ):
         place, sidecar = output.main, output.part(sidecar_path(config.output).name)
         before = _original(config, context)
-        made = make(config, before, folder)
-        result, refused = _judged(config, before, made, context)
+        pictures = _pictures(config)
+        few = partial(
+            nearest, before, paths=pictures.paths[:_FEW], threads=config.threads, context=context
+        )
+        made = make(config, before, folder, few)
+        result, refused = _judged(config, before, made, pictures, context)
         if refused:
             said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
             problem = f"the reshaped model is not saved: {said}"
@@ -97,17 +108,35 @@ def _check_size(size: tuple[int, int], spec: DetectorSpec) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Pictures:
+    """The images to look at, and their labels where there are any."""
+
+    paths: Sequence[Path]
+    data: Dataset | None
+
+
+def _pictures(config: ReshapeConfig) -> _Pictures:
+    if config.data is not None:
+        data = open_dataset(config.data, limit=config.limit)
+        return _Pictures([item.path for item in data.items], data)
+    images = () if config.images is None else open_images(config.images, config.limit).paths
+    return _Pictures(images, None)
+
+
 def _judged(
-    config: ReshapeConfig, before: Sized, made: Made, context: Context
+    config: ReshapeConfig,
+    before: Sized,
+    made: Made,
+    pictures: _Pictures,
+    context: Context,
 ) -> tuple[ReshapeResult, tuple[str, ...]]:
     """Return what was measured, and the names of the gates that were not met."""
-    data = None if config.data is None else open_dataset(config.data, limit=config.limit)
-    images = None if config.images is None else open_images(config.images, config.limit)
     seen = compared(
         before,
         made.compared,
-        () if images is None else images.paths,
-        data,
+        pictures.paths,
+        pictures.data,
         threads=config.threads,
         speed_seconds=config.speed_seconds,
         context=context,
@@ -160,6 +189,8 @@ def _result(
 def _advice(config: ReshapeConfig, refused: Sequence[str]) -> str:
     if "require" in refused:
         return "take --nms onnx, which runs here, or leave --require out"
+    if config.nms == "none":
+        return _CUT_ADVICE
     return _NMS_ADVICE if config.input_size is None else _ADVICE
 
 

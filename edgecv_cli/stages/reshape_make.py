@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from edgecv_cli.config.reshape import ReshapeConfig
 from edgecv_cli.core.errors import EdgeCVError, ModelError
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
+from edgecv_cli.detector.nms_cut import without_nms
 from edgecv_cli.detector.nms_in_graph import Suppression, with_plugin, with_rows
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.io import serialize, with_metadata
@@ -45,16 +46,29 @@ class Made:
     verified: Verified
 
 
-def make(config: ReshapeConfig, before: Sized, folder: Path) -> Made:
+Nearest = Callable[[Sequence[Sized]], Sized]
+"""Which of several readings finds what the original finds."""
+
+
+def make(config: ReshapeConfig, before: Sized, folder: Path, nearest: Nearest) -> Made:
     """Make the result in a folder.
 
     Raises:
-        UsageError: the model selects boxes itself, so that NMS has nothing to do.
+        UsageError: the model selects boxes itself, so that NMS has nothing to do, or has no NMS to
+            take out.
         ModelError: something that was baked for the old size can't be made for the new one, or
             the outputs contradict the spec.
     """
     write = _Writer(config, before)
     plain = _at_size(config, before, folder)
+    if config.nms == "none":
+        cut = without_nms(plain.model, plain.spec)
+        options = [
+            Sized(Artifact.open(write(folder / f"cut{at}.onnx", cut.model, spec)), spec)
+            for at, spec in enumerate(cut.readings)
+        ]
+        best = nearest(options)
+        return Made(best.artifact.path, best, write.lineage, "ran")
     if config.nms is None:
         path = write(folder / "reshaped.onnx", plain.model, plain.spec)
         return Made(path, Sized(Artifact.open(path), plain.spec), write.lineage, "ran")

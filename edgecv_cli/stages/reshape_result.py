@@ -19,7 +19,10 @@ class ReshapeResult(Result):
     family: str
     from_size: tuple[int, int] = Field(description="[height, width] that the original ran at.")
     to_size: tuple[int, int] = Field(description="[height, width] of the result.")
-    nms: str | None = Field(default=None, description="onnx or trt where NMS is in the graph.")
+    nms: str | None = Field(
+        default=None,
+        description="onnx or trt where NMS was put into the graph, none where it was taken out.",
+    )
     verified: str = Field(default="ran", description="ran, or structure of what can't run here.")
     baseline: Side
     optimized: Side

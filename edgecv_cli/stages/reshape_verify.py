@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import EngineError
+from edgecv_cli.core.errors import DataError, EngineError
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.accuracy import evaluate_detections, paired_drop
 from edgecv_cli.measure.agreement import agreement
@@ -30,6 +31,41 @@ class Sized:
 
     artifact: Artifact
     spec: DetectorSpec
+
+
+def nearest(
+    before: Sized,
+    options: Sequence[Sized],
+    paths: Sequence[Path],
+    *,
+    threads: int | None,
+    context: Context,
+) -> Sized:
+    """Return the one that finds most of what the original finds in a few images.
+
+    Raises:
+        DataError: images can't be read, or the original finds nothing in them.
+        EngineError: one of them can't be run.
+    """
+
+    def found(one: Sized, name: str) -> list[Detections]:
+        return look(
+            one.artifact, one.spec, paths, context, engine=ENGINE, threads=threads, name=name
+        ).plain
+
+    reference = found(before, "original")
+    if not any(len(one) for one in reference):
+        raise DataError(
+            f"the original finds nothing in {len(paths)} images, so that nothing tells how boxes "
+            "are to be read without its NMS",
+            remedy="give images with objects that it knows",
+        )
+    agreed = [
+        agreement(reference, found(one, f"reading {at}"), before.spec.score_threshold)
+        for at, one in enumerate(options, start=1)
+    ]
+    best = max(range(len(options)), key=lambda at: agreed[at].agreement or 0)
+    return options[best]
 
 
 def compared(

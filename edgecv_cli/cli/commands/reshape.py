@@ -26,7 +26,8 @@ COMMAND = Command(
     help=(
         "Give MODEL another input size: a smaller one is faster, a larger one finds smaller "
         "things. Grids, anchors and sizes baked into the graph are made anew, and what can't be "
-        "is refused by name. With --nms the graph decodes and suppresses boxes itself. The result "
+        "is refused by name. With --nms the graph decodes and suppresses boxes itself, or with "
+        "--nms none no longer does. The result "
         "is saved only if it passes the gates (else exit 3)."
     ),
     examples=(

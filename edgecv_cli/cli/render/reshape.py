@@ -48,6 +48,8 @@ def render(result: ReshapeResult) -> Iterator[RenderableType]:
 def _nms(result: ReshapeResult) -> str | None:
     if result.nms is None:
         return None
+    if result.nms == "none":
+        return "taken out of the graph"
     kind = "ONNX's NonMaxSuppression" if result.nms == "onnx" else "TensorRT's EfficientNMS"
     return f"{kind}, in the graph; verified: {result.verified}"
 
