@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgecv_cli.compress.quantization.equalise import equalised
 from edgecv_cli.compress.quantization.float_forms import to_fp16
@@ -141,9 +143,26 @@ def store_layer(
     """
     weight = topology.constants.value(layer.weight)
     assert weight is not None
+    bias = None if layer.bias is None else topology.constants.value(layer.bias)
+    return round_layer(topology, layer, plan, weight=weight, bias=bias, input_scale=input_scale)
+
+
+def round_layer(
+    topology: Topology,
+    layer: Layer,
+    plan: LayerPlan,
+    *,
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    input_scale: float | None,
+) -> LayerWeights:
+    """Round other numbers as a layer's weights would be; see :func:`store_layer`.
+
+    Args:
+        weight, bias: in the shapes that the layer's own have.
+    """
     axis = output_axis(topology, layer)
     channels = (weight.shape[axis],)
-    bias = None if layer.bias is None else topology.constants.value(layer.bias)
     if bias is not None:
         bias = np.broadcast_to(bias.ravel(), channels).astype(np.float32)
     if plan.bias_shift is not None:

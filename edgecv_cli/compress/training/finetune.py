@@ -17,7 +17,7 @@ from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
 from edgecv_cli.compress.training.distance import Distance
 from edgecv_cli.compress.training.network import Network, torch_module
 from edgecv_cli.compress.training.pictures import Pictures
-from edgecv_cli.compress.training.program import program_of
+from edgecv_cli.compress.training.program import Program, program_of
 from edgecv_cli.compress.training.schedule import Recipe, rate_at
 from edgecv_cli.compress.training.state import State
 from edgecv_cli.compress.training.write_back import with_weights_of
@@ -49,6 +49,7 @@ class Tuned:
         retreats: how often it went back to the best weights, to go on at 0.3 of the rate, because
             the distance had grown by a fifth.
         curve: [updates, distance] of each look at the held-out images.
+        learned: what was trained besides the model's weights, by name.
     """
 
     model: onnx.ModelProto = field(repr=False)
@@ -59,11 +60,25 @@ class Tuned:
     ended: str
     retreats: int
     curve: tuple[tuple[int, float], ...]
+    learned: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def warning(self) -> str | None:
         """What a reader should know of the end; None if all is well."""
         return f"fine-tuning: {_SAID[self.ended]}" if self.ended == "diverged" else None
+
+
+@dataclass(frozen=True)
+class Altered:
+    """A student that computes something besides its graph while it is trained.
+
+    Attributes:
+        program: its graph's, with what is added; further weights may be among those.
+        digest: of what is added, for the checkpoint.
+    """
+
+    program: Program = field(repr=False)
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +107,7 @@ def finetune(
     *,
     context: Context,
     kept: Kept | None = None,
+    altered: Altered | None = None,
 ) -> Tuned:
     """Tune ``student`` until it says of images what ``teacher`` does.
 
@@ -103,6 +119,7 @@ def finetune(
         recipe: how.
         context: progress, and cancellation polled per image.
         kept: the checkpoint, written at each look at the held-out images and at Ctrl-C.
+        altered: what the student computes while it is trained; None is its graph alone.
 
     Raises:
         ModelError: an operator of the two is not known to training.
@@ -111,7 +128,14 @@ def finetune(
         InterruptedByUser: after the checkpoint was written.
     """
     training = _Training(
-        teacher, student, heads, pictures, recipe=recipe, context=context, kept=kept
+        teacher,
+        student,
+        heads,
+        pictures,
+        recipe=recipe,
+        context=context,
+        kept=kept,
+        altered=altered,
     )
     return training.run()
 
@@ -129,8 +153,11 @@ class _Training:
         recipe: Recipe,
         context: Context,
         kept: Kept | None,
+        altered: Altered | None,
     ) -> None:
         programs = [program_of(model, also=heads) for model in (teacher, student)]
+        if altered is not None:
+            programs[1] = altered.program
         torch = self._torch = torch_module()
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -139,7 +166,7 @@ class _Training:
         self._model, self._heads = student, tuple(heads)
         self._pictures, self._recipe, self._context, self._kept = pictures, recipe, context, kept
         self._state = State(torch, self._network.weights, recipe)
-        self._digest = _digest(teacher, student, recipe)
+        self._digest = _digest(teacher, student, recipe, altered.digest if altered else "")
         self._step, self._spent, self._retreats = 0, 0.0, 0
         self._curve: list[tuple[int, float]] = []
         self._best = self._network.arrays()
@@ -257,8 +284,10 @@ class _Training:
 
     def _result(self, ended: str) -> Tuned:
         best = min(self._curve, key=lambda one: one[1])
+        stored = {tensor.name for tensor in self._model.graph.initializer}
+        own = {name: value for name, value in self._best.items() if name in stored}
         return Tuned(
-            model=with_weights_of(self._model, self._best),
+            model=with_weights_of(self._model, own),
             before=self._curve[0][1],
             after=best[1],
             steps=self._step,
@@ -266,11 +295,15 @@ class _Training:
             ended=ended,
             retreats=self._retreats,
             curve=tuple(self._curve),
+            learned={name: value for name, value in self._best.items() if name not in stored},
         )
 
 
-def _digest(teacher: onnx.ModelProto, student: onnx.ModelProto, recipe: Recipe) -> str:
+def _digest(
+    teacher: onnx.ModelProto, student: onnx.ModelProto, recipe: Recipe, altered: str
+) -> str:
     """Return what names a training: both networks and how it is done, but for its threads."""
     told = {name: value for name, value in asdict(recipe).items() if name != "threads"}
     parts = [content_digest(teacher), content_digest(student), repr(sorted(told.items()))]
+    parts += [altered] if altered else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

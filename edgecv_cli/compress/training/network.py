@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecv_cli.compress.training.ops_quantize import QUANTIZING
 from edgecv_cli.compress.training.program import Instruction, Program
 from edgecv_cli.compress.training.registry import OPS
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.require import require
+
+_RUN = {**OPS, **QUANTIZING}
 
 
 def torch_module() -> ModuleType:
@@ -85,7 +88,7 @@ class Network:
     def _run(self, step: Instruction, values: Mapping[str, Any]) -> tuple[Any, ...]:
         operands = [self._value(name, values) if name else None for name in step.inputs]
         try:
-            made = OPS[step.op](self._torch, operands, step.attributes)
+            made = _RUN[step.op](self._torch, operands, step.attributes)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
