@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgecv_cli.compress.pruning.flow import Flow
 
-_FEWEST, _MOST, _ROWS_FOR_EACH = 2048, 16384, 10
+_FEWEST, _MOST, _ROWS_FOR_EACH = 16384, 32768, 20
 _FOCUSED = 0.5
 
 

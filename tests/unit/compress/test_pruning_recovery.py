@@ -246,9 +246,9 @@ def test_the_cheapest_damage_is_done_first(flow):
 
 def test_half_of_the_places_lie_on_objects():
     boxes = [np.asarray([[0.0, 0.0, 32.0, 32.0]])]
-    chosen = Places({}, (64, 64), seed=0, boxes=boxes).of(0, 4, 9, (64, 64))
+    chosen = Places({}, (64, 64), seed=0, boxes=boxes).of(0, 16, 9, (64, 64))
     inside = (chosen // 64 < 32) & (chosen % 64 < 32)
     assert 0.5 <= inside.mean() < 0.8
-    even = Places({}, (64, 64), seed=0).of(0, 4, 9, (64, 64))
+    even = Places({}, (64, 64), seed=0).of(0, 16, 9, (64, 64))
     assert (((even // 64 < 32) & (even % 64 < 32)).mean()) < 0.4
     assert len(set(even)) == len(even)
