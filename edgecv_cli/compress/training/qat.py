@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,17 +43,21 @@ class Quantized:
     tuned: Tuned
     rounding: Rounded = field(repr=False)
 
-    def torch_outputs(self, feed: Feed) -> dict[str, NDArray[Any]]:
-        """Return what the trained network that rounds makes of one feed, in torch, by output."""
+    def network(self) -> Callable[[Feed], dict[str, NDArray[Any]]]:
+        """Return the trained network that rounds, in torch: from a feed to the outputs by name."""
         torch = torch_module()
         network = Network(self.rounding.program, trained=False)
-        stored = program_of(self.float_model).weights
-        values = {**stored, **self.tuned.learned}
+        values = {**program_of(self.float_model).weights, **self.tuned.learned}
         with torch.no_grad():
             for name, held in network.weights.items():
                 held.copy_(torch.as_tensor(np.array(values[name])))
-            made = network(feed)
-        return {name: made[name].cpu().numpy() for name in self.rounding.program.outputs}
+
+        def run(feed: Feed) -> dict[str, NDArray[Any]]:
+            with torch.no_grad():
+                made = network(feed)
+            return {name: made[name].cpu().numpy() for name in self.rounding.program.outputs}
+
+        return run
 
 
 def finetune_quantized(

@@ -119,7 +119,7 @@ def test_integers_come_nearer_to_the_float_original(tuned, whole):
 def test_what_was_trained_is_what_onnx_runtime_runs(tuned):
     run = opened(tuned.model.SerializeToString())
     for picture in pictures(2):
-        made, wanted = tuned.torch_outputs({"x": picture})["y"], run(picture)[0]
+        made, wanted = tuned.network()({"x": picture})["y"], run(picture)[0]
         assert np.abs(made - wanted).mean() < 2e-3 * np.ptp(wanted)
 
 
