@@ -21,11 +21,11 @@ from edgecv_cli.stages.compose.publishing import Draft, reporting
 from edgecv_cli.stages.converting.gates import Gates, outcomes
 from edgecv_cli.stages.converting.verify import Pair, verify
 from edgecv_cli.stages.prune_choice import Given
-from edgecv_cli.stages.prune_finetune import training_path
 from edgecv_cli.stages.prune_job import PruneJob, Smaller, flow_of
 from edgecv_cli.stages.prune_report import judged_result, shown_result, unreached_result
 from edgecv_cli.stages.prune_result import PruneResult
 from edgecv_cli.stages.prune_speed import SpeedNotReachedError
+from edgecv_cli.stages.resuming import training_path
 
 _ELSEWHERE = (
     "int8 (edgecv quantize) and a smaller input (edgecv reshape) cost less accuracy, and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +21,12 @@ from edgecv_cli.compress.training.program import program_of
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import DataError, InterruptedByUser, OutputExistsError
+from edgecv_cli.core.errors import DataError, InterruptedByUser
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import load_model, serialize
+from edgecv_cli.stages.resuming import require_room, resume_line, training_path
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,6 @@ class Begun:
     damage: dict[tuple[str, ...], float]
 
 
-def training_path(output: Path) -> Path:
-    """Return where a training is kept while it runs: beside the output."""
-    return output.with_suffix(".training.npz")
-
-
 def require_trainable(config: PruneConfig, flow: Flow) -> None:
     """Refuse what fine-tuning can't do before anything takes time.
 
@@ -63,12 +58,7 @@ def require_trainable(config: PruneConfig, flow: Flow) -> None:
     """
     program_of(flow.topology.model)
     torch_module()
-    path = training_path(_output(config))
-    if path.exists() and not config.resume and not config.force:
-        raise OutputExistsError(
-            f"'{path}' keeps an earlier training",
-            remedy="add --resume to go on from it, or --force to begin anew",
-        )
+    require_room(_output(config), resume=config.resume, force=config.force)
 
 
 def tuned(
@@ -107,7 +97,7 @@ def tuned(
             kept=_kept(config, begun),
         )
     except InterruptedByUser as error:
-        error.remedy = f"go on with: {resume_line(config)}"
+        error.remedy = f"go on with: {resume_line('prune', config)}"
         raise
 
 
@@ -136,20 +126,6 @@ def resumed(config: PruneConfig, folder: Path) -> Begun:
         f"the training kept in '{path}' was begun with other options or another model",
         remedy="give the command that began it, or leave --resume out and add --force",
     )
-
-
-def resume_line(config: PruneConfig) -> str:
-    """Return the command that goes on from a kept training."""
-    words = ["edgecv", "prune", str(config.model)]
-    for name in sorted(config.model_fields_set - {"model", "resume", "force"}):
-        value: Any = getattr(config, name)
-        flag = "-o" if name == "output" else f"--{name.replace('_', '-')}"
-        if value is None or value is False:
-            continue
-        if isinstance(value, tuple):
-            value = "x".join(str(one) for one in value)
-        words += [flag] if value is True else [flag, str(value)]
-    return shlex.join([*words, "--resume"])
 
 
 def _begun(held: Checkpoint, notes: Any, folder: Path) -> Begun:

@@ -25,7 +25,7 @@ from edgecv_cli.core.errors import (
     UsageError,
 )
 from edgecv_cli.stages.prune import prune
-from edgecv_cli.stages.prune_finetune import resume_line, training_path
+from edgecv_cli.stages.resuming import resume_line, training_path
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -119,7 +119,7 @@ def test_the_resume_line_is_the_command_that_was_given(tmp_path, model, images):
         model=model, output=out, calibration=images, target_flops=0.8, recover="finetune",
         minutes=2.5, max_drop="5%", data=images,
     )  # fmt: skip
-    assert resume_line(asked) == (
+    assert resume_line("prune", asked) == (
         f"edgecv prune {model} --calibration {images} --data {images} --max-drop 5% "
         f"--minutes 2.5 -o '{out}' --recover finetune --target-flops 0.8 --resume"
     )
