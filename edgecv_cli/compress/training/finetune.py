@@ -14,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
-from edgecv_cli.compress.training.distance import Distance
+from edgecv_cli.compress.training.lessons import Lesson, RawLesson
 from edgecv_cli.compress.training.network import Network, torch_module
-from edgecv_cli.compress.training.pictures import Pictures
+from edgecv_cli.compress.training.pictures import Feed, Pictures
 from edgecv_cli.compress.training.program import Program, program_of
 from edgecv_cli.compress.training.schedule import Recipe, rate_at
 from edgecv_cli.compress.training.state import State
@@ -127,15 +127,31 @@ def finetune(
         DataError: the checkpoint is of another model.
         InterruptedByUser: after the checkpoint was written.
     """
-    training = _Training(
-        teacher,
+    program = program_of(student, also=heads) if altered is None else altered.program
+    return learn(
         student,
-        heads,
+        RawLesson(teacher, heads, pictures),
         pictures,
-        recipe=recipe,
+        recipe,
         context=context,
         kept=kept,
-        altered=altered,
+        altered=Altered(program, altered.digest if altered else ""),
+    )
+
+
+def learn(
+    student: onnx.ModelProto,
+    lesson: Lesson,
+    pictures: Pictures,
+    recipe: Recipe,
+    *,
+    context: Context,
+    altered: Altered,
+    kept: Kept | None = None,
+) -> Tuned:
+    """Tune ``student`` by any lesson; the rest is as :func:`finetune` has it."""
+    training = _Training(
+        student, lesson, pictures, recipe=recipe, context=context, kept=kept, altered=altered
     )
     return training.run()
 
@@ -145,32 +161,26 @@ class _Training:
 
     def __init__(
         self,
-        teacher: onnx.ModelProto,
         student: onnx.ModelProto,
-        heads: Sequence[str],
+        lesson: Lesson,
         pictures: Pictures,
         *,
         recipe: Recipe,
         context: Context,
         kept: Kept | None,
-        altered: Altered | None,
+        altered: Altered,
     ) -> None:
-        programs = [program_of(model, also=heads) for model in (teacher, student)]
-        if altered is not None:
-            programs[1] = altered.program
         torch = self._torch = torch_module()
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
-        self._teacher = Network(programs[0], trained=False)
-        self._network = Network(programs[1], trained=True)
-        self._model, self._heads = student, tuple(heads)
+        self._network = Network(altered.program, trained=True)
+        self._model, self._lesson = student, lesson
         self._pictures, self._recipe, self._context, self._kept = pictures, recipe, context, kept
         self._state = State(torch, self._network.weights, recipe)
-        self._digest = _digest(teacher, student, recipe, altered.digest if altered else "")
+        self._digest = _digest(lesson.digest, student, recipe, altered.digest)
         self._step, self._spent, self._retreats = 0, 0.0, 0
         self._curve: list[tuple[int, float]] = []
         self._best = self._network.arrays()
-        self._distance = Distance(torch, self._taught())
 
     def run(self) -> Tuned:
         """Train to the end."""
@@ -226,15 +236,8 @@ class _Training:
             return "minutes"
         return "patience" if len(self._curve) - 1 - best >= self._recipe.patience else None
 
-    def _apart(self, feed: Mapping[str, NDArray[Any]]) -> Any:
-        with self._torch.no_grad():
-            wanted = self._teacher(feed)
-        return self._distance(self._network(feed), wanted)
-
-    def _taught(self) -> list[Mapping[str, Any]]:
-        with self._torch.no_grad():
-            made = [self._teacher(feed) for feed in self._pictures.held_out()]
-        return [{name: one[name] for name in self._heads} for one in made]
+    def _apart(self, feed: Feed) -> Any:
+        return self._lesson(self._network(feed), feed)
 
     def _look(self) -> None:
         """Measure the averaged weights on the held-out images, and keep them if they are best."""
@@ -299,11 +302,9 @@ class _Training:
         )
 
 
-def _digest(
-    teacher: onnx.ModelProto, student: onnx.ModelProto, recipe: Recipe, altered: str
-) -> str:
-    """Return what names a training: both networks and how it is done, but for its threads."""
+def _digest(lesson: str, student: onnx.ModelProto, recipe: Recipe, altered: str) -> str:
+    """Return what names a training: lesson, network and how it is done, but for its threads."""
     told = {name: value for name, value in asdict(recipe).items() if name != "threads"}
-    parts = [content_digest(teacher), content_digest(student), repr(sorted(told.items()))]
+    parts = [lesson, content_digest(student), repr(sorted(told.items()))]
     parts += [altered] if altered else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""What a network is taught by: how far it is from what it should say of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import onnx
+
+from edgecv_cli.compress.training.distance import Distance
+from edgecv_cli.compress.training.network import Network, torch_module
+from edgecv_cli.compress.training.pictures import Feed, Pictures
+from edgecv_cli.compress.training.program import program_of
+from edgecv_cli.graph.io import content_digest
+
+
+class Lesson(Protocol):
+    """Says how far a network is from what it should say."""
+
+    @property
+    def digest(self) -> str:
+        """Names what is learned, for the checkpoint."""
+        ...
+
+    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the distance, a tensor of one number.
+
+        Args:
+            made: tensors that the network made of the feed, by name.
+            feed: what it was fed.
+        """
+        ...
+
+
+class RawLesson:
+    """The raw predictions of a teacher that has the same heads.
+
+    Args:
+        teacher: normalised.
+        heads: tensors that are compared.
+        pictures: what is fed; the held-out ones say how much each head varies.
+
+    Raises:
+        ModelError: an operator of the teacher is not known to training.
+        MissingDependencyError: torch is not installed.
+    """
+
+    def __init__(self, teacher: onnx.ModelProto, heads: Sequence[str], pictures: Pictures) -> None:
+        self._torch = torch_module()
+        self.digest = content_digest(teacher)
+        self._teacher = Network(program_of(teacher, also=heads), trained=False)
+        self._heads = tuple(heads)
+        with self._torch.no_grad():
+            made = [self._teacher(feed) for feed in pictures.held_out()]
+        taught = [{name: one[name] for name in self._heads} for one in made]
+        self._distance = Distance(self._torch, taught)
+
+    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the distance of the raw predictions."""
+        with self._torch.no_grad():
+            wanted = self._teacher(feed)
+        return self._distance(made, wanted)
