@@ -105,8 +105,12 @@ class Study:
             seconds = time.perf_counter() - began
             if not self._rows.has("choose", self._name, None, None):
                 self._rows.add({"kind": "choose", "model": self._name, "seconds": seconds})
-            removed, share = self._choice.share_out(keep)
-            kept.write_text(json.dumps({"removed": sorted(removed), "share": share}))
+            removed = self._choice.share_out(keep)
+            flow = self._given.flow
+            share = flow.macs(removed) / flow.macs(())
+            seconds = time.perf_counter() - began - seconds
+            about = {"removed": sorted(removed), "share": share, "seconds": seconds}
+            kept.write_text(json.dumps(about))
         found = json.loads(kept.read_text())
         return frozenset(found["removed"]), found["share"]
 

@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edgecv_cli.artifact.artifact import Artifact
-from edgecv_cli.compress.pruning.allocate import Price, Way, allocate, way_of
-from edgecv_cli.compress.pruning.curves import Curve, Reader, curve_of
+from edgecv_cli.compress.pruning.allocate import Price, Way, allocate, by_macs, way_of
+from edgecv_cli.compress.pruning.curves import Curve, Reader, curve_of, strides
 from edgecv_cli.compress.pruning.cut import cut
 from edgecv_cli.compress.pruning.damage import Damage
 from edgecv_cli.compress.pruning.flow import Flow
@@ -22,6 +22,7 @@ from edgecv_cli.compress.pruning.importance import simple_curve
 from edgecv_cli.compress.pruning.places import Places, kept_channels
 from edgecv_cli.compress.pruning.readers import read_inputs
 from edgecv_cli.compress.pruning.reconstruct import Fit, reconstruct
+from edgecv_cli.compress.pruning.trade import Budget, Trade
 from edgecv_cli.compress.walk import OpenModel, exact_opener
 from edgecv_cli.config.prune import PruneConfig, Recover
 from edgecv_cli.core.boxes import FloatArray
@@ -102,34 +103,60 @@ class Choice:
         step = self._config.round_to
         return way_of(self._given.flow, self.curves, step=step, price=price, until=until)
 
-    def share_out(self, share: float, price: Price | None = None) -> tuple[frozenset[int], float]:
-        """Return the units that leave, and the part of the price that stays.
+    def share_out(self, share: float, price: Price | None = None) -> frozenset[int]:
+        """Return the units that leave.
+
+        Where detections are what ranks, whole cuts are held against each other by them.
 
         Args:
             share: the part to keep, 0..1.
             price: of what; None is multiply-accumulates.
         """
-        step = self._config.round_to
-        return allocate(self._given.flow, self.curves, share=share, step=step, price=price)
+        flow, step = self._given.flow, self._config.round_to
+        price = price or by_macs(flow)
+        if not self._is_measured:
+            return allocate(flow, self.curves, share=share, step=step, price=price)[0]
+        budget = Budget(price, share, step)
+        with self._context.progress.task("trade", self._damage.cuts, "cut") as task:
 
-    def costs_of(self, way: Way, count: int) -> tuple[tuple[float, float], ...]:
-        """Return the multiply-accumulates that stay and the loss of detections along a way.
+            def loss(removed: frozenset[int]) -> float:
+                self._context.cancel.check()
+                task.advance()
+                return self._damage.of(removed)
+
+            return Trade(flow, self.curves, budget, loss, most=self._damage.cuts).best()
+
+    def costs_of(self, removed: frozenset[int]) -> tuple[tuple[float, float], ...]:
+        """Return the multiply-accumulates that stay and the loss of detections of milder cuts.
+
+        Every group loses the same part of what it would lose in all.
 
         Args:
-            way: steps in which channels leave.
-            count: how many of them are taken at most.
+            removed: what leaves in all.
 
         Returns:
-            Up to five pairs, each 0..1; none where losses are not what channels are ranked by.
+            Up to five pairs, each 0..1, the mildest first; none where losses are not what channels
+            are ranked by.
         """
-        flow, found = self._given.flow, []
-        for part in sorted(
-            {round(count * share) for share in _MILDER} if self._is_measured else ()
-        ):
-            removed = flow.survivable(way.removed(part))
-            if removed:
-                found.append((flow.macs(removed) / flow.macs(()), self._damage.of(removed)))
-        return tuple(found)
+        flow = self._given.flow
+        found: dict[frozenset[int], tuple[float, float]] = {}
+        for part in _MILDER if self._is_measured else ():
+            some = flow.survivable(self._part_of(removed, part))
+            if some and some not in found:
+                found[some] = flow.macs(some) / flow.macs(()), self._damage.of(some)
+        return tuple(found.values())
+
+    def _part_of(self, removed: frozenset[int], part: float) -> frozenset[int]:
+        if part == 1:
+            return removed
+        gone, step = np.asarray(sorted(removed), np.int64), self._config.round_to
+        some: set[int] = set()
+        for curve in self.curves:
+            count = int(np.isin(curve.order, gone).sum())
+            ends = np.cumsum(strides(len(curve.group.units), count, step))
+            taken = max((int(end) for end in ends if end <= part * count), default=0)
+            some.update(int(unit) for unit in curve.order[:taken])
+        return frozenset(some)
 
     @property
     def loss_images(self) -> int:

@@ -151,11 +151,9 @@ class PruneJob:
         price, asked = by_macs(flow), config.target_flops or 1.0
         if config.target_parameters is not None:
             price, asked = by_parameters(flow), config.target_parameters
-        way = self._choice.way(price, asked)
-        count = way.reaching(asked)
-        removed = flow.survivable(way.removed(count))
+        removed = self._choice.share_out(asked, price)
         self._require_met(part_of(flow, price, removed), asked)
-        self._look(way, count)
+        self._look(removed)
         return removed
 
     def _fast_enough(self, target: float) -> frozenset[int]:
@@ -173,11 +171,12 @@ class PruneJob:
             best, tries = reach(way, target, lambda count: self._speed(way, count))
         except SpeedNotReachedError as error:
             self._tried(way, error.tries)
-            self._look(way, error.nearest.steps)
+            self._look(flow.survivable(way.removed(error.nearest.steps)))
             raise
         self._tried(way, tries)
-        self._look(way, best.steps)
-        return flow.survivable(way.removed(best.steps))
+        removed = flow.survivable(way.removed(best.steps))
+        self._look(removed)
+        return removed
 
     def _speed(self, way: Way, count: int) -> SpeedResult:
         flow, path = self._given.flow, self._folder / "timed.onnx"
@@ -200,8 +199,8 @@ class PruneJob:
         found = zip(parts, tries, strict=True)
         self.looked.tries = tuple((part / whole, one.speed) for part, one in found)
 
-    def _look(self, way: Way, count: int) -> None:
-        self.looked.costs = self._choice.costs_of(way, count)
+    def _look(self, removed: frozenset[int]) -> None:
+        self.looked.costs = self._choice.costs_of(removed)
         self.looked.images = self._choice.loss_images if self.looked.costs else None
 
     def _tuned(self, begun: Begun) -> Tuned:

@@ -13,11 +13,13 @@ import edgecv_cli.stages.prune_choice as choice_module
 import edgecv_cli.stages.prune_job as job_module
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.sidecar import sidecar_path
+from edgecv_cli.compress.pruning.allocate import by_macs
 from edgecv_cli.config.prune import PruneConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError, ModelError, OutputExistsError, UsageError
 from edgecv_cli.measure.latency_result import SpeedResult
-from edgecv_cli.stages.prune import prune
+from edgecv_cli.stages.prune import prune, read_given
+from edgecv_cli.stages.prune_job import PruneJob
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,9 @@ def config(model, out, images, /, **changes):
 
 
 def test_a_smaller_detector_is_saved_with_all_that_is_known_of_it(model, out, images):
-    result = prune(config(model, out, images, data=images, max_drop="100pt"), Context())
+    page = out.with_suffix(".html")
+    asked = config(model, out, images, data=images, max_drop="100pt", report=page)
+    result = prune(asked, Context())
     saved = Artifact.open(out)
     assert (result.saved, result.sha256) == (str(out), saved.sha256)
     assert saved.detector().spec.family == "yolov8"
@@ -70,6 +74,8 @@ def test_a_smaller_detector_is_saved_with_all_that_is_known_of_it(model, out, im
     assert result.optimized.map is not None
     assert all(fit.after <= fit.before + 1e-9 for fit in result.fits)
     assert sidecar_path(out).is_file()
+    assert "Channels of every layer" in page.read_text()
+    assert sum(row.before - row.after for row in result.widths) > 0
     onnx.checker.check_model(onnx.load(out), full_check=True)
 
 
@@ -78,7 +84,12 @@ def test_every_ranking_meets_the_budget(model, out, images, importance):
     result = prune(config(model, out, images, importance=importance), Context())
     assert result.flops_ratio <= 0.92
     measured = [row.damage for row in result.groups if row.damage is not None]
-    assert bool(measured) == (importance == "damage")
+    assert bool(measured) == bool(result.curve) == (importance == "damage")
+    if measured:
+        parts = [row.flops_ratio for row in result.curve]
+        assert parts == sorted(parts, reverse=True)
+        assert parts[-1] == pytest.approx(result.flops_ratio)
+        assert result.curve_images == 6
 
 
 def test_runs_of_one_seed_are_the_same_file(model, tmp_path, images):
@@ -135,32 +146,27 @@ def test_a_broken_cut_is_never_saved(model, out, images, monkeypatch, damage):
     assert not out.exists()
 
 
-def faster(*_rows, **_options):
-    """Say 1.1 x of any two files."""
-    return SpeedResult.model_construct(ratio=1.1, low=1.05, high=1.15)
+@pytest.fixture
+def clock(monkeypatch):
+    """Say 1.1 x of any two files, and that layers take time by their multiply-accumulates."""
+    ratio = SpeedResult.model_construct(ratio=1.1, low=1.05, high=1.15)
+    monkeypatch.setattr(job_module, "compare_speed", lambda *_rows, **_options: ratio)
+    monkeypatch.setattr(job_module, "layer_times", lambda flow, **_options: by_macs(flow))
 
 
-def test_a_speed_is_reached_by_the_clock(model, out, images, monkeypatch):
-    monkeypatch.setattr(job_module, "compare_speed", faster)
+@pytest.mark.usefixtures("clock")
+def test_a_speed_is_reached_by_the_clock(model, out, images, tmp_path):
     asked = config(
-        model, out, images, target_flops=None, target_speedup=1.08, speed_seconds=0.2,
-        min_speedup=0.1, importance="damage", report=out.with_suffix(".html"),
-    )  # fmt: skip
-    result = prune(asked, Context())
-    assert [row.speedup for row in result.speeds] == [1.1]
-    assert result.flops_ratio < 1
-    assert [row.flops_ratio for row in result.curve] == sorted(
-        (row.flops_ratio for row in result.curve), reverse=True
+        model, out, images, target_flops=None, target_speedup=1.08, speed_seconds=1, recover="none"
     )
-    assert result.curve[-1].flops_ratio == pytest.approx(result.flops_ratio)
-    assert sum(row.before - row.after for row in result.widths) > 0
-    page = out.with_suffix(".html").read_text()
-    for part in ("Channels of every layer", "What budgets cost", "On the way to the speed"):
-        assert part in page
+    smaller = PruneJob(read_given(asked, Context()), asked, tmp_path, Context()).run()
+    assert [speed.ratio for _, speed in smaller.looked.tries] == [1.1]
+    assert smaller.looked.tries[0][0] == pytest.approx(smaller.share)
+    assert 0.8 < smaller.share < 1 / 1.08
 
 
-def test_a_speed_out_of_reach_is_refused_with_its_report(model, out, images, monkeypatch):
-    monkeypatch.setattr(job_module, "compare_speed", faster)
+@pytest.mark.usefixtures("clock")
+def test_a_speed_out_of_reach_is_refused_with_its_report(model, out, images):
     page = out.with_suffix(".html")
     asked = config(
         model, out, images, target_flops=None, target_speedup=3, speed_seconds=1, report=page

@@ -31,6 +31,9 @@ from edgecv_cli.measure.self_map import predict_profiles
 # Inference that may be spent: 2 to 3 minutes on two cores of a laptop of 2020.
 _BUDGET_MACS = 1.2e12
 _FEWEST, _MOST = 4, 24
+# the same for looking at cuts as a whole
+_WHOLE_MACS = 5e11
+_FEWEST_CUTS, _MOST_CUTS = 16, 160
 
 
 class Damage:
@@ -76,6 +79,12 @@ class Damage:
     def images(self) -> int:
         """How many images are looked at."""
         return len(self._paths)
+
+    @property
+    def cuts(self) -> int:
+        """How many more cuts there is time to measure."""
+        each = max(1, self._flow.macs(()) * len(self._paths))
+        return int(np.clip(_WHOLE_MACS // each, _FEWEST_CUTS, _MOST_CUTS))
 
     def _look_at(self, runs: int) -> None:
         """Keep as many images as there is time for."""
