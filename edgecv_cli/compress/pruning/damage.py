@@ -30,10 +30,10 @@ from edgecv_cli.measure.self_map import predict_profiles
 
 # Inference that may be spent: 2 to 3 minutes on two cores of a laptop of 2020.
 _BUDGET_MACS = 1.2e12
-_FEWEST, _MOST = 4, 24
+_FEWEST, _MOST = 4, 16
 # the same for looking at cuts as a whole
 _WHOLE_MACS = 5e11
-_FEWEST_CUTS, _MOST_CUTS = 16, 160
+_FEWEST_CUTS, _MOST_CUTS = 16, 96
 
 
 class Damage:

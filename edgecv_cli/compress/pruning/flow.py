@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,16 +101,23 @@ class Flow:
         found = self.channels.get(tensor)
         if found is None:
             return None
-        return ~np.isin(found.labels, np.asarray(sorted(removed), np.int64))
+        stays: Mask = ~_marked(frozenset(removed), self._labels)[found.labels]
+        return stays
+
+    @cached_property
+    def _labels(self) -> int:
+        """One more than the greatest label."""
+        return 1 + max(
+            (int(one.labels.max(initial=0)) for one in self.channels.values()), default=0
+        )
 
     def survivable(self, removed: Collection[int]) -> frozenset[int]:
         """Return ``removed`` without the units that would leave a tensor with no channel."""
-        left = set(removed)
-        for tensor, found in self.channels.items():
-            keep = self.keep(tensor, left)
-            if keep is not None and len(keep) and not keep.any():
-                left.discard(int(found.labels[0]))
-        return frozenset(left)
+        gone = _marked(frozenset(removed), self._labels).copy()
+        for found in self.channels.values():
+            if len(found.labels) and gone[found.labels].all():
+                gone[found.labels[0]] = False
+        return frozenset(int(unit) for unit in removed if gone[unit])
 
     def macs(self, removed: Collection[int]) -> int:
         """Return the multiply-accumulates of the layers once ``removed`` has left."""
@@ -125,6 +132,14 @@ class Flow:
     def _share(self, tensor: str, removed: Collection[int]) -> float:
         keep = self.keep(tensor, removed)
         return 1.0 if keep is None else float(keep.mean())
+
+
+@lru_cache(maxsize=8)
+def _marked(removed: frozenset[int], count: int) -> Mask:
+    """Return which of so many labels have left, bool [count]; not to be written to."""
+    gone = np.zeros(count, np.bool_)
+    gone[list(removed)] = True
+    return gone
 
 
 def settled(

@@ -65,6 +65,7 @@ class Trade:
             for one in curves
         ]
         self._seen: dict[Counts, float] = {}
+        self._parts: dict[Counts, float] = {}
 
     def best(self) -> frozenset[int]:
         """Return the units that leave; where the budget can't be met, all that may."""
@@ -106,7 +107,9 @@ class Trade:
         )
 
     def _part(self, counts: Counts) -> float:
-        return part_of(self._flow, self._budget.price, self._units(counts))
+        if counts not in self._parts:
+            self._parts[counts] = part_of(self._flow, self._budget.price, self._units(counts))
+        return self._parts[counts]
 
     def _measured(self, counts: Counts) -> float:
         if counts not in self._seen:
