@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("edgecv_cli.cli.commands.evaluate", "Accuracy (COCO mAP) on labelled images."),
     "quantize": ("edgecv_cli.cli.commands.quantize", "Make it int8, measured and gated."),
     "prune": ("edgecv_cli.cli.commands.prune", "Take whole channels out, fitted and gated."),
+    "distill": ("edgecv_cli.cli.commands.distill", "Learn from another detector, without labels."),
     "reshape": ("edgecv_cli.cli.commands.reshape", "Give it another input size, gated."),
     "convert-openvino": (
         "edgecv_cli.cli.commands.convert_openvino",

@@ -23,6 +23,7 @@ RESULTS: dict[str, str] = {
     "evaluate": "edgecv_cli.stages.evaluate:EvaluateResult",
     "quantize": "edgecv_cli.stages.quantize_result:QuantizeResult",
     "prune": "edgecv_cli.stages.prune_result:PruneResult",
+    "distill": "edgecv_cli.stages.distill_result:DistillResult",
     "reshape": "edgecv_cli.stages.reshape_result:ReshapeResult",
     "convert-openvino": "edgecv_cli.stages.converting.result:ConvertOpenVinoResult",
     "convert-coreml": "edgecv_cli.stages.convert_coreml_result:ConvertCoremlResult",

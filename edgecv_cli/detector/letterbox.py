@@ -95,6 +95,13 @@ class Letterbox:
         mapped: FloatArray = np.clip((boxes - origin) * scale, 0, limit)
         return mapped
 
+    def to_input(self, boxes: FloatArray) -> FloatArray:
+        """Map boxes [n, 4] (x1, y1, x2, y2) from source to input pixels."""
+        (top, left), (height, width) = self.offset, self.source
+        scale_x, scale_y = self.content[1] / width, self.content[0] / height
+        scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        return (boxes * scale + np.array([left, top, left, top], np.float32)).astype(np.float32)
+
     def _resized(self, library: Any, image: ByteArray) -> ByteArray:
         if self.content == self.source:
             return image if _rows_are_dense(image) else np.ascontiguousarray(image)

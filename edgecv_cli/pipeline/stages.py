@@ -14,6 +14,7 @@ from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
 from edgecv_cli.config.convert_tflite import ConvertTfliteConfig
 from edgecv_cli.config.convert_trt import ConvertTrtConfig
 from edgecv_cli.config.detect import DetectConfig
+from edgecv_cli.config.distill import DistillConfig
 from edgecv_cli.config.evaluate import EvaluateConfig
 from edgecv_cli.config.inspect import InspectConfig
 from edgecv_cli.config.prune import PruneConfig
@@ -33,6 +34,8 @@ from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConvertOpenVinoResult
 from edgecv_cli.stages.detect import run_detect
 from edgecv_cli.stages.detect_result import DetectSummary
+from edgecv_cli.stages.distill import distill
+from edgecv_cli.stages.distill_result import DistillResult
 from edgecv_cli.stages.evaluate import evaluate
 from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.inspect import InspectResult, inspect
@@ -97,6 +100,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("evaluate", 1, EvaluateConfig, EvaluateResult, evaluate),
     Stage("quantize", 2, QuantizeConfig, QuantizeResult, quantize, gives="artifact"),
     Stage("prune", 1, PruneConfig, PruneResult, prune, gives="artifact"),
+    Stage("distill", 1, DistillConfig, DistillResult, distill, gives="artifact"),
     Stage("reshape", 1, ReshapeConfig, ReshapeResult, reshape, gives="artifact"),
     Stage(
         "convert-openvino",

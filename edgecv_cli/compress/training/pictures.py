@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecv_cli.compress.training.schedule import split
+from edgecv_cli.core.boxes import Detections, FloatArray
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.core.tensors import TensorSpec
@@ -18,8 +20,69 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.media.images import read_image
 
 Feed = Mapping[str, NDArray[Any]]
+Picture = NDArray[np.uint8]
 _LEAST = 4
 _SMALLEST_CROP = 0.6
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture, mirrored or not.
+
+    Attributes:
+        rows, columns: begin and end, in pixels.
+        mirrored: left and right change places.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    mirrored: bool
+
+    def of(self, picture: Picture) -> Picture:
+        """Return the part of a picture [H, W, 3]."""
+        part = picture[slice(*self.rows), slice(*self.columns)]
+        return np.ascontiguousarray(part[:, ::-1] if self.mirrored else part)
+
+    def boxes(self, boxes: FloatArray) -> FloatArray:
+        """Return boxes [n, 4] (x1, y1, x2, y2) as they lie in the part, cut off at its edges."""
+        (top, bottom), (left, right) = self.rows, self.columns
+        moved = boxes - np.array([left, top, left, top], np.float32)
+        if self.mirrored:
+            moved = moved[:, [2, 1, 0, 3]]
+            moved[:, [0, 2]] = (right - left) - moved[:, [0, 2]]
+        limit = np.array([right - left, bottom - top] * 2, np.float32)
+        return np.clip(moved, 0, limit).astype(np.float32)
+
+
+class Teacher(Protocol):
+    """Says what is in a picture."""
+
+    @property
+    def digest(self) -> str:
+        """Names what it says, for the checkpoint."""
+        ...
+
+    def __call__(self, path: Path, picture: Picture, crop: Crop | None) -> Detections:
+        """Return the objects of a picture, in its pixels.
+
+        Args:
+            path: the file that it comes from.
+            picture: BGR uint8 [H, W, 3], as the student sees it.
+            crop: which part of the file's picture it is; None is the whole.
+        """
+        ...
+
+
+class Shown(dict[str, NDArray[Any]]):
+    """A feed with what is to be found in it.
+
+    Attributes:
+        objects: boxes in pixels of the network's input, x1, y1, x2, y2.
+    """
+
+    def __init__(self, feeds: Feed, objects: Detections) -> None:
+        super().__init__(feeds)
+        self.objects = objects
 
 
 class Pictures:
@@ -30,6 +93,7 @@ class Pictures:
         inputs: of the network.
         spec: how it is fed.
         context: progress, cancellation, seed.
+        teacher: what says what is in them; feeds are then :class:`Shown`.
 
     Raises:
         DataError: fewer than four images can be read.
@@ -41,8 +105,9 @@ class Pictures:
         inputs: Sequence[TensorSpec],
         spec: DetectorSpec,
         context: Context,
+        teacher: Teacher | None = None,
     ) -> None:
-        self._feed = InputFeed(inputs, spec)
+        self._feed, self._teacher = InputFeed(inputs, spec), teacher
         self._seed = context.seed
         readable = list(_readable(paths, context))
         if len(readable) < _LEAST:
@@ -54,6 +119,11 @@ class Pictures:
         self._train = [readable[i] for i in train]
         self._held_out = [readable[i] for i in held_out]
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many images are trained on, and how many are held out."""
+        return len(self._train), len(self._held_out)
+
     def batch(self, step: int, size: int) -> Iterator[Feed]:
         """Yield what update ``step`` is fed; the same step gives the same, whatever came before.
 
@@ -63,30 +133,31 @@ class Pictures:
             turn, index = divmod(place, len(self._train))
             order = np.random.default_rng([self._seed, turn]).permutation(len(self._train))
             path = self._train[int(order[index])]
-            yield self._fed(augmented(read_image(path), np.random.default_rng([self._seed, place])))
+            picture = read_image(path)
+            crop = crop_of(picture.shape[:2], np.random.default_rng([self._seed, place]))
+            yield self._fed(path, crop.of(picture), crop)
 
     def held_out(self) -> Iterator[Feed]:
         """Yield the held-out images as they are; the arrays are reused."""
         for path in self._held_out:
-            yield self._fed(read_image(path))
+            yield self._fed(path, read_image(path), None)
 
-    def _fed(self, picture: NDArray[np.uint8]) -> Feed:
-        self._feed.fill(picture)
-        return self._feed.feeds
+    def _fed(self, path: Path, picture: Picture, crop: Crop | None) -> Feed:
+        fit = self._feed.fill(picture)
+        if self._teacher is None:
+            return self._feed.feeds
+        found = self._teacher(path, picture, crop)
+        return Shown(self._feed.feeds, replace(found, boxes=fit.to_input(found.boxes)))
 
 
-def augmented(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a crop of a picture [H, W, 3], at least 0.6 of each side, mirrored half of the time.
-
-    The teacher sees the same crop, so that no label has to follow it.
-    """
-    height, width = picture.shape[:2]
+def crop_of(size: tuple[int, int], rng: np.random.Generator) -> Crop:
+    """Return a crop of at least 0.6 of each side (height, width), mirrored half of the time."""
+    height, width = size
     part = rng.uniform(_SMALLEST_CROP, 1.0)
     rows, columns = max(1, round(height * part)), max(1, round(width * part))
     top = int(rng.integers(height - rows + 1))
     left = int(rng.integers(width - columns + 1))
-    crop = picture[top : top + rows, left : left + columns]
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    return Crop((top, top + rows), (left, left + columns), bool(rng.random() < 0.5))
 
 
 def _readable(paths: Sequence[Path], context: Context) -> Iterator[Path]:

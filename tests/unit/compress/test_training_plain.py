@@ -16,7 +16,7 @@ from training_nets import bent, graph_of, pair
 
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
 from edgecv_cli.compress.training.ops_resize import coordinates, nearest
-from edgecv_cli.compress.training.pictures import augmented
+from edgecv_cli.compress.training.pictures import crop_of
 from edgecv_cli.compress.training.program import operators, program_of
 from edgecv_cli.compress.training.schedule import rate_at, split
 from edgecv_cli.compress.training.write_back import with_weights_of
@@ -123,11 +123,11 @@ def test_images_are_either_trained_on_or_judged_by(count, seed):
 
 def test_crops_are_parts_of_the_picture_and_follow_the_seed():
     picture = np.arange(20 * 30 * 3, dtype=np.int64).astype(np.uint8).reshape(20, 30, 3)
-    one, again = (augmented(picture, np.random.default_rng(5)) for _ in range(2))
+    one, again = (crop_of((20, 30), np.random.default_rng(5)).of(picture) for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert one.shape[0] >= 12
     assert one.shape[1] >= 18
-    sizes = {augmented(picture, np.random.default_rng(i)).shape for i in range(8)}
+    sizes = {crop_of((20, 30), np.random.default_rng(i)).of(picture).shape for i in range(8)}
     assert len(sizes) > 1
 
 

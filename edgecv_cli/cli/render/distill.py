@@ -1,0 +1,99 @@
+"""What ``edgecv distill`` shows: how it learned, before and after, gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecv_cli.cli.render.tables import (
+    between,
+    facts,
+    fixed,
+    grid,
+    line,
+    lost,
+    measured_on,
+    megabytes,
+    warning,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from edgecv_cli.stages.distill_result import DistillResult, LossRow
+
+_MOST_ROWS = 10
+
+
+def render(result: DistillResult) -> Iterator[RenderableType]:
+    """Yield the training, before and after, and the gates."""
+    yield grid(
+        ("updates", "distance on held-out images"),
+        [(str(row.step), fixed(row.distance, 4)) for row in _some(result.losses)],
+    )
+    yield _before_after(result)
+    yield facts(
+        [
+            ("teacher", result.teacher),
+            ("swapped", _counts(result.swapped)),
+            ("kept", f"update {result.best} of {result.steps} ({result.ended})"),
+            ("agreement", _agreement(result)),
+            ("drop", lost(result.drop) if result.drop else None),
+            ("drop interval", between(result.drop_interval, 2)),
+            ("speed-up", f"{result.speedup:.2f} x" if result.speedup else None),
+            ("speed interval", between(result.speedup_interval, 2)),
+            *((f"gate {name}", outcome) for name, outcome in result.gates.items()),
+        ]
+    )
+    for text in result.warnings:
+        yield warning(text)
+    yield line(_how(result), "dim")
+    yield from measured_on(result.machine)
+    yield line(f"saved {result.saved}" if result.saved else "nothing was saved")
+    if result.rejected is not None:
+        yield line(f"kept as {result.rejected}")
+
+
+def _some(rows: tuple[LossRow, ...]) -> list[LossRow]:
+    """Return some of many looks, evenly spread, the first and the last among them."""
+    if len(rows) <= _MOST_ROWS:
+        return list(rows)
+    last = len(rows) - 1
+    return [rows[round(place * last / (_MOST_ROWS - 1))] for place in range(_MOST_ROWS)]
+
+
+def _counts(swapped: dict[str, int] | None) -> str | None:
+    return ", ".join(f"{name}: {count}" for name, count in swapped.items()) if swapped else None
+
+
+def _agreement(result: DistillResult) -> str | None:
+    found = result.agreement
+    if found is None or found.after is None:
+        return None
+    before = "" if found.before is None else f"{found.before:.4f} -> "
+    return f"{before}{found.after:.4f} with the teacher, on {found.images} images"
+
+
+def _before_after(result: DistillResult) -> RenderableType:
+    before, after = result.before, result.after
+    rows = [
+        ("mAP50-95", before.map, after.map, 3),
+        ("mAP50", before.map50, after.map50, 3),
+        ("p50 ms", before.p50_ms, after.p50_ms, 2),
+        ("p95 ms", before.p95_ms, after.p95_ms, 2),
+    ]
+    shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
+    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes)
+    return grid(("", "student", "taught"), [*shown, ("size", *sizes)])
+
+
+def _how(result: DistillResult) -> str:
+    how = result.how
+    images = f"; mAP on {how.evaluation_images} images" if how.evaluation_images else ""
+    rounds = f"; {how.speed_rounds} interleaved rounds" if how.speed_rounds else ""
+    learned = (
+        f"learned on {result.training_images} images, {result.held_out_images} held out, in "
+        f"{result.seconds:.0f} s"
+    )
+    return f"{learned}; {how.engine}, {how.threads} threads, seed {how.seed}{rounds}{images}"

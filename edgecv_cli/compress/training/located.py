@@ -1,0 +1,151 @@
+"""A lesson of objects: boxes and scores that a network decodes, held against what is to be found.
+
+Teacher and student need share nothing but classes: each object goes to those candidates of the
+student that lie on it and say it best, as TOOD assigns labels (Feng et al. 2021, "TOOD:
+Task-aligned One-stage Object Detection", section 3.2). Their scores are pulled to how sure the
+teacher is and how well the box fits (VarifocalNet, Zhang et al. 2021, equation 2), all other
+scores to 0, and their boxes to the object's by generalised IoU (Rezatofighi et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from edgecv_cli.compress.training.network import torch_module
+from edgecv_cli.compress.training.pictures import Feed, Shown
+from edgecv_cli.compress.training.program import Program, program_of
+from edgecv_cli.detector.ingraph import decoded
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.headsplit import value_specs
+
+BOXES, SCORES = "learned_boxes", "learned_scores"
+_MOST = 10  # candidates that one object teaches
+_FIT = 4.0  # power of the IoU in how well a candidate says an object; its score has 1
+_BACKGROUND, _FOCUS = 0.75, 2.0
+_BOX_WEIGHT = 2.0
+_EPS = 1e-6
+
+
+def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
+    """Return a detector as a program that gives its boxes and scores.
+
+    Args:
+        model: normalised, batch 1.
+        spec: how its outputs are read.
+
+    Raises:
+        UsageError: it selects boxes itself, or takes more than a picture.
+        ModelError: an operator is not known to training, or the outputs contradict the spec.
+    """
+    made = decoded(model, spec, value_specs(model), boxes=BOXES, scores=SCORES)
+    return program_of(made.model)
+
+
+class LocatedLesson:
+    """Objects of each picture, as a teacher or labels have them.
+
+    Args:
+        spec: the student's.
+        digest: of who says what is to be found.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+    """
+
+    def __init__(self, spec: DetectorSpec, digest: str) -> None:
+        self._torch = torch_module()
+        self.digest = f"objects by {digest}"
+        self._size = spec.input.size
+        self._column = {
+            index: place
+            for place, index in enumerate(
+                index for index in range(len(spec.classes)) if index != spec.background
+            )
+        }
+
+    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the loss, a tensor of one number."""
+        torch = self._torch
+        assert isinstance(feed, Shown)
+        boxes, scores = made[BOXES], made[SCORES].clamp(_EPS, 1 - _EPS)
+        wanted = torch.zeros_like(scores)
+        found = self._objects(feed)
+        if found is None:
+            return self._scored(scores, wanted, wanted.sum())
+        objects, sure, kinds = found
+        corners = torch.cat(
+            [boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], dim=1
+        )
+        with torch.no_grad():
+            rows, of, worth = self._assigned(corners, scores, objects, kinds)
+            weight = worth * sure[of]
+            wanted[rows, kinds[of]] = weight
+            whole = weight.sum()
+        off = 1 - self._giou(corners[rows], objects[of])
+        return self._scored(scores, wanted, whole) + _BOX_WEIGHT * (off * weight).sum() / (
+            whole.clamp(min=1)
+        )
+
+    def _objects(self, feed: Shown) -> tuple[Any, Any, Any] | None:
+        """Return boxes [n, 4] in 0..1 of the input, scores [n] and score columns [n]."""
+        torch, seen = self._torch, feed.objects
+        height, width = self._size
+        sides = torch.tensor([width, height, width, height], dtype=torch.float32)
+        boxes = torch.as_tensor(seen.boxes) / sides
+        columns = torch.tensor([self._column.get(int(one), -1) for one in seen.class_ids])
+        sound = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1) & (columns >= 0)
+        if not bool(sound.any()):
+            return None
+        return boxes[sound], torch.as_tensor(seen.scores)[sound], columns[sound]
+
+    def _assigned(
+        self, corners: Any, scores: Any, objects: Any, kinds: Any
+    ) -> tuple[Any, Any, Any]:
+        """Return candidates that are taught, the object of each, and what each is worth, 0..1."""
+        torch = self._torch
+        overlap = self._iou(objects[:, None], corners[None])
+        centres = (corners[:, :2] + corners[:, 2:]) / 2
+        inside = (centres[None] > objects[:, None, :2]) & (centres[None] < objects[:, None, 2:])
+        said = scores[:, kinds].T * overlap.clamp(min=_EPS) ** _FIT
+        said = torch.where(inside.all(dim=2), said, said * _EPS)
+        best, rows = said.topk(min(_MOST, said.shape[1]), dim=1)
+        fit = overlap.gather(1, rows)
+        # an object that nothing lies on teaches the one candidate that is nearest to it
+        kept = inside.all(dim=2).gather(1, rows)
+        kept[:, 0] |= ~kept.any(dim=1)
+        worth = best / best[:, :1].clamp(min=1e-30) * fit.max(dim=1, keepdim=True).values
+        of = torch.arange(len(objects))[:, None].expand_as(rows)
+        rows, of, worth, fit = (one[kept] for one in (rows, of, worth, fit))
+        order = torch.argsort(fit, descending=True, stable=True)
+        rows, of, worth = rows[order], of[order], worth[order]
+        # a candidate on two objects is taught by the one that it fits better
+        first = torch.full((scores.shape[0],), len(rows), dtype=torch.long)
+        first.scatter_reduce_(0, rows, torch.arange(len(rows)), reduce="amin")
+        mine = first[rows] == torch.arange(len(rows))
+        return rows[mine], of[mine], worth[mine].clamp(min=0.05, max=1)
+
+    def _scored(self, scores: Any, wanted: Any, whole: Any) -> Any:
+        torch = self._torch
+        apart = torch.nn.functional.binary_cross_entropy(scores, wanted, reduction="none")
+        weight = torch.where(wanted > 0, wanted, _BACKGROUND * scores.detach() ** _FOCUS)
+        return (apart * weight).sum() / whole.clamp(min=1)
+
+    def _iou(self, a: Any, b: Any) -> Any:
+        inter, union, _ = self._areas(a, b)
+        return inter / union.clamp(min=_EPS)
+
+    def _giou(self, a: Any, b: Any) -> Any:
+        inter, union, hull = self._areas(a, b)
+        return inter / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)
+
+    def _areas(self, a: Any, b: Any) -> tuple[Any, Any, Any]:
+        """Return areas of the intersection, the union and the hull of boxes."""
+        torch = self._torch
+        top, bottom = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+        inter = (bottom - top).clamp(min=0).prod(dim=-1)
+        own, other = ((one[..., 2:] - one[..., :2]).clamp(min=0).prod(dim=-1) for one in (a, b))
+        hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+        return inter, own + other - inter, hull.clamp(min=0).prod(dim=-1)

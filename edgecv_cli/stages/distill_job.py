@@ -1,0 +1,216 @@
+"""One run of distill: who teaches, what is learned, and the student that comes out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import onnx
+
+from edgecv_cli.artifact.artifact import Artifact
+from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
+from edgecv_cli.compress.quantization.requantize import require_float
+from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
+from edgecv_cli.compress.training.located import LocatedLesson, decoded_program
+from edgecv_cli.compress.training.network import torch_module
+from edgecv_cli.compress.training.pictures import Pictures
+from edgecv_cli.compress.training.program import program_of
+from edgecv_cli.compress.training.schedule import Recipe
+from edgecv_cli.config.distill import DistillConfig
+from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import InterruptedByUser
+from edgecv_cli.core.store import digest_key
+from edgecv_cli.core.version import __version__
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.inspect import input_specs
+from edgecv_cli.graph.io import with_metadata
+from edgecv_cli.graph.normalise import normalise
+from edgecv_cli.graph.swap_activations import read_swaps, swapped
+from edgecv_cli.graph.topology import Topology
+from edgecv_cli.media.dataset import Dataset
+from edgecv_cli.media.images import ImageFolder
+from edgecv_cli.stages.distill_teachers import LabelTeacher, ModelTeacher, common_classes
+from edgecv_cli.stages.qat_result import IntegersRow
+from edgecv_cli.stages.resuming import require_room, resume_line, training_path
+
+
+@dataclass(frozen=True)
+class Known:
+    """A detector with how it is fed and read."""
+
+    artifact: Artifact
+    spec: DetectorSpec
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a run is given, read.
+
+    Attributes:
+        student: as it was given.
+        teacher: another detector; None where the student as it was teaches, or labels do.
+        images: what is learned on.
+        labels: of these images, where they teach.
+        data: labelled images that judge.
+        warnings: about the models.
+    """
+
+    student: Known
+    teacher: Known | None
+    images: ImageFolder
+    labels: Dataset | None
+    data: Dataset | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came out, not judged yet.
+
+    Attributes:
+        model: the student, with its spec and lineage.
+        tuned: how the training went.
+        lesson: ``raw`` or ``objects``.
+        swapped: activation functions that were replaced, and how many.
+        images: trained on, and held out.
+        seconds: of the training.
+        integers: how the training of integers went, where ``model`` is one.
+    """
+
+    model: onnx.ModelProto = field(repr=False)
+    tuned: Tuned
+    lesson: str
+    swapped: dict[str, int] | None
+    images: tuple[int, int]
+    seconds: float
+    lineage: tuple[Step, ...]
+    integers: IntegersRow | None = None
+
+
+class DistillJob:
+    """Prepares the student and trains it.
+
+    Args:
+        given: what was read.
+        config: the options.
+        context: progress, cancellation, seed.
+    """
+
+    def __init__(self, given: Given, config: DistillConfig, context: Context) -> None:
+        self._given, self._config, self._context = given, config, context
+
+    def run(self) -> Learned:
+        """Return the trained student.
+
+        Raises:
+            UsageError: there is nothing to swap, or no class in common.
+            ModelError: an operator is not known to training, or the student is quantized.
+            MissingDependencyError: torch is not installed.
+            DataError: too few images can be read, or the checkpoint is of another training.
+            InterruptedByUser: its remedy is the command that goes on.
+        """
+        config, student = self._config, self._given.student
+        require_float(student.artifact, config.input_size)
+        original = normalise(student.artifact.model, input_size=config.input_size)
+        begun, counts = original, None
+        if config.swap is not None:
+            begun, counts = swapped(original, read_swaps(config.swap))
+        program_of(begun)  # refuses by name what training does not know, before torch is asked for
+        torch_module()
+        require_room(config.output, resume=config.resume, force=config.force)
+        began = time.monotonic()
+        try:
+            tuned, lesson, pictures = self._trained(original, begun)
+        except InterruptedByUser as error:
+            error.remedy = f"go on with: {resume_line('distill', config)}"
+            raise
+        lineage = self._lineage()
+        entries = {SPEC_KEY: student.spec.dumps(), LINEAGE_KEY: dump_lineage(lineage)}
+        return Learned(
+            model=with_metadata(tuned.model, entries),
+            tuned=tuned,
+            lesson=lesson,
+            swapped=counts,
+            images=pictures.counts,
+            seconds=time.monotonic() - began,
+            lineage=lineage,
+        )
+
+    def _trained(
+        self, original: onnx.ModelProto, begun: onnx.ModelProto
+    ) -> tuple[Tuned, str, Pictures]:
+        config, given, context = self._config, self._given, self._context
+        kept = Kept(training_path(config.output), resume=config.resume)
+        if given.teacher is None and given.labels is None:
+            pictures = self._pictures(begun, None)
+            heads = _heads(original)
+            return (
+                finetune(
+                    original, begun, heads, pictures, self._recipe(), context=context, kept=kept
+                ),
+                "raw",
+                pictures,
+            )
+        program = decoded_program(begun, given.student.spec)
+        with closing(self._teacher()) as teacher:
+            pictures = self._pictures(begun, teacher)
+            tuned = learn(
+                begun,
+                LocatedLesson(given.student.spec, teacher.digest),
+                pictures,
+                self._recipe(),
+                context=context,
+                altered=Altered(program, "objects"),
+                kept=kept,
+            )
+        return tuned, "objects", pictures
+
+    def _teacher(self) -> ModelTeacher | LabelTeacher:
+        given = self._given
+        if given.labels is not None:
+            return LabelTeacher(given.labels, given.student.spec)
+        assert given.teacher is not None
+        teacher = given.teacher
+        classes = common_classes(given.student.spec, teacher.spec)
+        return ModelTeacher(teacher.artifact, teacher.spec, classes, self._config.threads)
+
+    def _pictures(
+        self, model: onnx.ModelProto, teacher: ModelTeacher | LabelTeacher | None
+    ) -> Pictures:
+        given = self._given
+        return Pictures(
+            given.images.paths, input_specs(model), given.student.spec, self._context, teacher
+        )
+
+    def _recipe(self) -> Recipe:
+        config = self._config
+        return Recipe(
+            steps=config.steps,
+            minutes=config.minutes,
+            learning_rate=config.rate,
+            batch=config.batch,
+            patience=config.patience,
+            seed=config.seed,
+            threads=config.threads,
+        )
+
+    def _lineage(self) -> tuple[Step, ...]:
+        config, given = self._config, self._given
+        who = given.teacher.artifact.content_digest if given.teacher else None
+        asked = config.model_dump(
+            mode="json",
+            include={"swap", "control", "steps", "minutes", "learning_rate", "batch", "seed"},
+        )
+        parents = [given.student.artifact.content_digest, *([who] if who else [])]
+        step = Step(
+            stage="distill",
+            config=digest_key(images=given.images.digest, **asked),
+            parents=tuple(parents),
+            versions={"edgecv": __version__},
+        )
+        return (*given.student.artifact.lineage, step)
+
+
+def _heads(model: onnx.ModelProto) -> tuple[str, ...]:
+    return Topology.of(model).heads or tuple(value.name for value in model.graph.output)
