@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edgecv_cli.config.baking import BakingConfig
 from edgecv_cli.config.base import ArtifactPath, Flag, OutputPath
 from edgecv_cli.config.common import Prefer
 from edgecv_cli.config.conversion import (
@@ -19,7 +20,7 @@ from edgecv_cli.core.errors import UsageError
 Quantizer = Literal["edgecv", "nncf"]
 
 
-class ConvertOpenVinoConfig(VerifiedConfig, CalibratedConfig):
+class ConvertOpenVinoConfig(BakingConfig, VerifiedConfig, CalibratedConfig):
     """Options of convert-openvino."""
 
     suffix: ClassVar[str] = ".xml"

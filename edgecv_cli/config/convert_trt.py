@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from edgecv_cli.config.baking import BakingConfig
 from edgecv_cli.config.base import (
     ArtifactPath,
-    CommonConfig,
     DatasetPath,
     FilePath,
     Flag,
@@ -57,7 +57,7 @@ Capabilities = Annotated[
 """Compute capabilities of GPUs, written ``8.9,12.0``."""
 
 
-class ConvertTrtConfig(CommonConfig):
+class ConvertTrtConfig(BakingConfig):
     """Options of convert-trt."""
 
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
@@ -150,7 +150,10 @@ class ConvertTrtConfig(CommonConfig):
     def _looking(self) -> Self:
         given = [
             self.option_name(name)
-            for name in ("output", "fix", "input_size", "images", "data", "calibration", "require")
+            for name in (
+                *("output", "fix", "input_size", "images", "data", "calibration", "require"),
+                "bake_preprocess",
+            )
             if getattr(self, name) not in (None, False)
         ]
         if self.check_only and given:
@@ -166,6 +169,7 @@ class ConvertTrtConfig(CommonConfig):
     def _fixing(self) -> Self:
         for name in ("input_size", "images", "data"):
             used = self.elsewhere if name == "images" else self.calibration is not None
+            used = used or (self.bake_preprocess and name != "input_size")
             if getattr(self, name) is not None and not self.fix and not used:
                 raise UsageError(
                     f"{self.option_name(name)} is of use with --fix alone", remedy="add --fix"

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from edgecv_cli.config.baking import BakingConfig
 from edgecv_cli.config.base import (
     ArtifactPath,
-    CommonConfig,
     DatasetPath,
     FilePath,
     Flag,
@@ -64,7 +64,7 @@ def _on_or_off(value: Any) -> Any:
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)]
 
 
-class QuantizeConfig(CommonConfig):
+class QuantizeConfig(BakingConfig):
     """Options of quantize."""
 
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(

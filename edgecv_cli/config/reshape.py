@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edgecv_cli.config.baking import BakingConfig
 from edgecv_cli.config.base import (
     ArtifactPath,
-    CommonConfig,
     DatasetPath,
     Flag,
     ImagesPath,
@@ -23,7 +23,7 @@ SAME_SIZE_DROP = MaxDrop(2.0, "pt")  # best class alone: 0.0 to 1.2 points on si
 SAME_SIZE_AGREEMENT = 0.99
 
 
-class ReshapeConfig(CommonConfig):
+class ReshapeConfig(BakingConfig):
     """Options of reshape."""
 
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(
@@ -35,7 +35,7 @@ class ReshapeConfig(CommonConfig):
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None,
         description="The new input size, height by width: multiples of the largest stride. "
-        "Default: the old one, with --nms.",
+        "Default: the old one, with --nms or --bake-preprocess.",
     )
     nms: Annotated[Literal["none", "onnx", "trt"] | None, Flag(metavar="none|onnx|trt")] = Field(
         None,
@@ -85,9 +85,10 @@ class ReshapeConfig(CommonConfig):
 
     @model_validator(mode="after")
     def _something_changes(self) -> Self:
-        if self.input_size is None and self.nms is None:
+        if self.input_size is None and self.nms is None and not self.bake_preprocess:
             raise UsageError(
-                "nothing is to be changed", remedy="add --input-size HxW, --nms onnx, or both"
+                "nothing is to be changed",
+                remedy="add --input-size HxW, --nms onnx or --bake-preprocess",
             )
         return self
 

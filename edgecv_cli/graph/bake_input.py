@@ -16,10 +16,11 @@ from typing import Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from edgecv_cli.core.errors import ModelError
 from edgecv_cli.core.tensors import is_nhwc
+from edgecv_cli.graph.entry import Entry, branches, free_name, rename
 from edgecv_cli.graph.normalise import MIN_OPSET, lifted
 from edgecv_cli.graph.opset import at_least
 from edgecv_cli.graph.pixel_folds import CannotFoldError, Channels, Folding
@@ -69,11 +70,13 @@ class Baked:
         model: with a uint8 input of the old one's name, [N, 3, H, W] or [N, H, W, 3].
         left: operators that are left before the network, in order; empty: the bytes are its
             first integers.
+        layout: of its input.
         why: why colours, scale or mean stayed outside of the weights; empty where none did.
     """
 
     model: onnx.ModelProto
     left: tuple[str, ...]
+    layout: Layout
     why: tuple[str, ...]
 
 
@@ -134,7 +137,7 @@ def baked(
             continue
         _store(work, folding)
         left = _enter(work, image, preparation, attempt, (had, wanted))
-        return Baked(work, left, tuple(why))
+        return Baked(work, left, wanted, tuple(why))
     raise AssertionError("nothing is folded by the last attempt")
 
 
@@ -144,29 +147,31 @@ def bytes_as_integers(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     The model itself is returned where something other than a Cast and a grid of uint8 stands
     between the two.
     """
-    readers = [node for node in model.graph.node if name in node.input]
-    if len(readers) == 1 and readers[0].op_type == "Transpose":
-        name = readers[0].output[0]
-        readers = [node for node in model.graph.node if name in node.input]
-    if len(readers) != 1 or readers[0].op_type != "Cast":
+    image = next((value for value in model.graph.input if value.name == name), None)
+    at = [index for index, node in enumerate(model.graph.node) if name in node.input]
+    if image is None or image.type.tensor_type.elem_type != TensorProto.UINT8 or len(at) != 1:
         return model
     work = onnx.ModelProto()
     work.CopyFrom(model)
-    cast = next(node for node in work.graph.node if name in node.input)
+    cast = work.graph.node[at[0]]
+    if cast.op_type != "Cast":
+        return model
+    layout: Layout = "nhwc" if is_nhwc(value_shape(image) or ()) else "nchw"
     plain = Preparation(False, 1.0, (0.0,) * 3, (1.0,) * 3)
     try:
-        whole = _ATTEMPTS[0]
-        folding = _folded(work, cast.output[0], plain, whole, "nchw")
+        folding = _folded(work, cast.output[0], plain, _ATTEMPTS[0], layout)
     except CannotFoldError:
         return model
     _store(work, folding)
-    _rename(work.graph.node, cast.output[0], name)
+    rename(work.graph.node, cast.output[0], name)
     work.graph.node.remove(cast)
     return work
 
 
 def _image(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
-    image = next((value for value in model.graph.input if value.name == name), None)
+    image: onnx.ValueInfoProto | None = next(
+        (value for value in model.graph.input if value.name == name), None
+    )
     remedy = "leave --bake-preprocess out"
     if image is None or len(value_shape(image) or ()) != 4:
         raise ModelError(f"the model has no image input '{name}'", remedy=remedy)
@@ -206,7 +211,7 @@ def _folded(
     for index, node in enumerate(model.graph.node):
         if any(part in folding.seen for part in node.input):
             folding.through(index, node)
-        elif any(_reads(part, folding.seen) for part in _graphs(node)):
+        elif any(_reads(part, folding.seen) for part in branches(node)):
             raise CannotFoldError(f"{node.op_type} reads the picture inside of a branch")
     for value in model.graph.output:
         if value.name in folding.seen:
@@ -214,14 +219,10 @@ def _folded(
     return folding
 
 
-def _graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [one.g for one in node.attribute if one.type == onnx.AttributeProto.GRAPH]
-
-
 def _reads(graph: onnx.GraphProto, names: Sequence[str] | dict[str, Channels]) -> bool:
     return any(
         any(name in names for name in node.input)
-        or any(_reads(part, names) for part in _graphs(node))
+        or any(_reads(part, names) for part in branches(node))
         for node in graph.node
     )
 
@@ -263,12 +264,12 @@ def _store(model: onnx.ModelProto, folding: Folding) -> None:
         first = folding.constants.get(node.input[1])
         like = old if old is not None else values if values.dtype == np.uint8 else first
         assert like is not None
-        name = _free(f"{node.output[0]}_baked_{place}", used)
+        name = free_name(f"{node.output[0]}_baked_{place}", used)
         graph.initializer.append(numpy_helper.from_array(values.astype(like.dtype), name))
         node.input[place] = name
     for index in sorted(folding.skipped, reverse=True):
         node = graph.node[index]
-        _rename(graph.node, node.output[0], node.input[0])
+        rename(graph.node, node.output[0], node.input[0])
         del graph.node[index]
     del graph.value_info[:]  # tensors before the first grid may be bytes now
     _drop_unread(model)
@@ -277,7 +278,7 @@ def _store(model: onnx.ModelProto, folding: Folding) -> None:
 def _drop_unread(model: onnx.ModelProto) -> None:
     graph = model.graph
     read = {name for node in graph.node for name in node.input}
-    read |= {name for node in graph.node for part in _graphs(node) for name in _inner(part)}
+    read |= {name for node in graph.node for part in branches(node) for name in _inner(part)}
     read |= {value.name for value in graph.output}
     for tensor in [one for one in graph.initializer if one.name not in read]:
         graph.initializer.remove(tensor)
@@ -287,25 +288,9 @@ def _inner(graph: onnx.GraphProto) -> set[str]:
     names = {name for node in graph.node for name in node.input}
     names |= {value.name for value in graph.output}
     for node in graph.node:
-        for part in _graphs(node):
+        for part in branches(node):
             names |= _inner(part)
     return names
-
-
-def _rename(nodes: Sequence[onnx.NodeProto], old: str, new: str) -> None:
-    for node in nodes:
-        for place, name in enumerate(node.input):
-            if name == old:
-                node.input[place] = new
-        for part in _graphs(node):
-            _rename(part.node, old, new)
-
-
-def _free(name: str, used: set[str]) -> str:
-    while name in used:
-        name += "_"
-    used.add(name)
-    return name
 
 
 def _enter(
@@ -318,20 +303,19 @@ def _enter(
     """Put what was not folded before the network, and make the input one of bytes."""
     had, wanted = layouts
     half = image.type.tensor_type.elem_type == _HALF
-    entry = _Entry(model, image.name)
+    entry = Entry(model, image.name)
+    steps = _arithmetic(preparation, attempt)
+    if not attempt.whole:  # first: engines have little else for bytes
+        entry.add("Cast", to=_HALF if half and not steps else _FULL)
     if wanted != had:
         entry.add("Transpose", perm=[0, 3, 1, 2] if had == "nchw" else [0, 2, 3, 1])
-    axis = 1 if had == "nchw" else 3
     if preparation.reversed_colours and not attempt.order:
-        entry.add("Gather", np.arange(_COLOURS)[::-1], axis=axis)
-    if not attempt.whole:
-        steps = _arithmetic(preparation, attempt)
-        entry.add("Cast", to=_HALF if half and not steps else _FULL)
-        spread = (1, _COLOURS, 1, 1) if had == "nchw" else (1, 1, 1, _COLOURS)
-        for kind, values in steps:
-            entry.add(kind, values.astype(np.float32).reshape(spread))
-        if half and steps:
-            entry.add("Cast", to=_HALF)
+        entry.add("Gather", np.arange(_COLOURS)[::-1], axis=1 if had == "nchw" else 3)
+    spread = (1, _COLOURS, 1, 1) if had == "nchw" else (1, 1, 1, _COLOURS)
+    for kind, values in steps:
+        entry.add(kind, values.astype(np.float32).reshape(spread))
+    if half and steps:
+        entry.add("Cast", to=_HALF)
     entry.close()
     _retype(image, had, wanted)
     return tuple(node.op_type for node in entry.nodes)
@@ -350,40 +334,6 @@ def _arithmetic(
     if np.any(gain != 1.0) and not attempt.gain:
         steps.append(("Mul", gain))
     return steps
-
-
-class _Entry:
-    """A chain of operators between an input and all who read it."""
-
-    def __init__(self, model: onnx.ModelProto, name: str) -> None:
-        self._graph = model.graph
-        self._name = name
-        self._used = {one for node in model.graph.node for one in (*node.input, *node.output)}
-        self._used |= {value.name for value in (*model.graph.input, *model.graph.output)}
-        self._used |= {tensor.name for tensor in model.graph.initializer}
-        self.nodes: list[onnx.NodeProto] = []
-
-    def add(
-        self, kind: str, value: NDArray[np.generic] | None = None, **attributes: object
-    ) -> None:
-        """Append an operator; ``value``: its second input."""
-        inputs = [self.nodes[-1].output[0] if self.nodes else self._name]
-        if value is not None:
-            stored = _free(f"{self._name}_{kind.lower()}_by", self._used)
-            array = np.ascontiguousarray(value)
-            self._graph.initializer.append(numpy_helper.from_array(array, stored))
-            inputs.append(stored)
-        output = _free(f"{self._name}_{kind.lower()}", self._used)
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-
-    def close(self) -> None:
-        """Put the chain first, and let every reader of the input read its end."""
-        if not self.nodes:
-            return
-        _rename(self._graph.node, self._name, self.nodes[-1].output[0])
-        rest = list(self._graph.node)
-        del self._graph.node[:]
-        self._graph.node.extend([*self.nodes, *rest])
 
 
 def _retype(image: onnx.ValueInfoProto, had: Layout, wanted: Layout) -> None:

@@ -96,15 +96,27 @@ def parity(
     context: Context,
     *,
     source: str,
+    candidate_spec: DetectorSpec | None = None,
 ) -> Parity:
     """Feed two networks the same, and compare what comes out under the same names.
+
+    Args:
+        reference, candidate: the networks.
+        spec: how both are fed and read.
+        pictures: uint8 BGR [H, W, 3].
+        context: progress and cancellation.
+        source: what the pictures are.
+        candidate_spec: how the candidate is fed, where that is not as the reference.
 
     Raises:
         EngineError: one of them fails.
         InterruptedByUser: the run was cancelled.
     """
     seen: dict[str, _Seen] = {}
-    sides = (outputs_of(runner, spec, pictures, context) for runner in (reference, candidate))
+    sides = (
+        outputs_of(runner, told, pictures, context)
+        for runner, told in ((reference, spec), (candidate, candidate_spec or spec))
+    )
     for first, second in zip(*sides, strict=True):
         for name, output in first.items():
             seen.setdefault(name, _Seen()).add(output, second.get(name))

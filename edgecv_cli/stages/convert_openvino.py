@@ -41,7 +41,7 @@ def convert_openvino(config: ConvertOpenVinoConfig, context: Context) -> Convert
         # Asked for before the work: a name that is taken must not be found out after it.
         places = [output.main, *(output.part(name) for name in _beside(config.output))]
         _check_rejected(config)
-        source = Source.read(config, context)
+        source = Source.read(config, folder, context)
         if config.calibration is None:
             made = judged(config, source, folder, context)
         else:

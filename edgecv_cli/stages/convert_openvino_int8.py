@@ -156,6 +156,7 @@ def _by_edgecv(
             config,
             path,
             context,
+            given=source.given,
             target="openvino",
             images=config.calibration_images,
             max_drop=config.drop_gate,

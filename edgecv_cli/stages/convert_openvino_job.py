@@ -22,6 +22,8 @@ from edgecv_cli.measure.hardware import engine_versions
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import open_images
 from edgecv_cli.runtime.openvino_convert import write_ir
+from edgecv_cli.stages.baking import bake
+from edgecv_cli.stages.baking_result import BakedInput
 from edgecv_cli.stages.convert_openvino_report import build_result
 from edgecv_cli.stages.converting.gates import Gates, outcomes
 from edgecv_cli.stages.converting.int8_form import require_calibration
@@ -41,7 +43,8 @@ class Source:
     """What is converted, and what it is judged on.
 
     Attributes:
-        given: the model that was named; what is saved is held against it.
+        given: the model that was named, or its form that takes bytes; what is saved is held
+            against it.
         artifact: the model that is converted: the same, or its int8 form made here.
         spec: how the given model is fed and read.
         stored_spec: what the result carries; an int8 form may have a threshold of its own.
@@ -50,6 +53,7 @@ class Source:
             says of it.
         history: the steps that made ``artifact``.
         notes, warnings: what a user should know.
+        baked: how the model was made to take bytes, if it was.
     """
 
     given: Artifact
@@ -64,10 +68,13 @@ class Source:
     warnings: tuple[str, ...]
     quantizer: Quantizer | None = None
     quantized: QuantizeResult | None = None
+    baked: BakedInput | None = None
 
     @classmethod
-    def read(cls, config: ConvertOpenVinoConfig, context: Context) -> Source:
+    def read(cls, config: ConvertOpenVinoConfig, folder: Path, context: Context) -> Source:
         """Read every input, so that a bad one fails before the long work.
+
+        ``folder`` has to last as long as what is returned.
 
         Raises:
             UsageError, ModelError, DataError: an input can't be used.
@@ -82,11 +89,18 @@ class Source:
         notes = tuple(note for opened in (data, images) if opened for note in opened.notes)
         for note in (*(f"warning: {text}" for text in warnings), *notes):
             context.progress.note(note)
+        spec, baking = recognised.spec, None
+        if config.bake_preprocess:
+            paths = images.paths if images else [item.path for item in data.items] if data else ()
+            baking = bake(config, given, spec, paths, folder=folder, context=context)
+            given, spec = baking.artifact, baking.spec
+            notes = (*notes, f"preprocessing {baking.said}")
         return cls(
             given=given,
             artifact=given,
-            spec=recognised.spec,
-            stored_spec=recognised.spec,
+            spec=spec,
+            stored_spec=spec,
+            baked=None if baking is None else baking.said,
             precision=precision,
             images=() if images is None else images.paths,
             data=data,

@@ -45,6 +45,7 @@ def build_result(
         ),
         provenance=tuple(lineage),
         quantized=source.quantized,
+        baked=source.baked,
         quantizer=source.quantizer,
         report=_report(config),
     )

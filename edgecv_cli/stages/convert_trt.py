@@ -189,7 +189,13 @@ class _Conversion:
     def run(self) -> ConvertTrtResult:
         """Check, rewrite, compare, build and write."""
         result = _looked(self._config, self._source.artifact, self._target)
-        made = {"model_sha256": self._source.given.sha256, "quantized": self._source.quantized}
+        baked = self._source.baked
+        made: dict[str, Any] = {
+            "model_sha256": self._source.given.sha256,
+            "quantized": self._source.quantized,
+            "baked": baked,
+            "notes": () if baked is None else (f"preprocessing {baked}",),
+        }
         result = result.model_copy(update=made)
         try:
             result, path, spec = self._rewritten(result, sparing=False)

@@ -9,6 +9,7 @@ from edgecv_cli.config.conversion import Verified
 from edgecv_cli.core.result import Drop, Part, Result
 from edgecv_cli.graph.tensorrt.finding import Level
 from edgecv_cli.measure.parity import Parity
+from edgecv_cli.stages.baking_result import BakedInput
 from edgecv_cli.stages.quantize_result import QuantizeResult
 
 
@@ -96,6 +97,9 @@ class ConvertTrtResult(Result):
     fixed: tuple[Repaired, ...] = Field(default=(), description="What --fix rewrote.")
     preflight: tuple[RuleFinding, ...] = Field(
         description="What breaks a rule; with --fix, what is left."
+    )
+    baked: BakedInput | None = Field(
+        default=None, description="How preprocessing was put into the graph, where it was."
     )
     quantized: QuantizeResult | None = Field(
         default=None, description="How the int8 form was found, where it was made here."

@@ -20,6 +20,8 @@ from edgecv_cli.graph.topology import Topology
 from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import ImageFolder, open_images
+from edgecv_cli.stages.baking import bake
+from edgecv_cli.stages.baking_result import BakedInput
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Inputs:
     """Everything that a run was given.
 
     Attributes:
-        artifact: the float model: as it was given, or brought back to float from integers.
-        parent: content digest of the model that was given.
+        artifact: the float model: as it was given, or brought back to float from integers; where
+            that was asked for, with its preprocessing inside.
+        parent: content digest of the model that was given, or of its form that takes bytes.
         topology: its normalised float graph.
         rules: what the target asks.
         engine: what measures; ``exact``: without its integer kernels, which are not the target's.
@@ -37,6 +40,7 @@ class Inputs:
         plan: the plan to replay, if any.
         input_size: [height, width] that a dynamic graph is fixed to.
         doubts: what speaks against the detector's spec.
+        baked: how ``artifact`` was made to take bytes, if it was.
     """
 
     artifact: Artifact
@@ -51,6 +55,7 @@ class Inputs:
     plan: QuantizePlan | None
     input_size: tuple[int, int] | None
     doubts: tuple[str, ...]
+    baked: BakedInput | None = None
 
     @classmethod
     def read(cls, config: QuantizeConfig, folder: Path, context: Context) -> Inputs:
@@ -64,21 +69,32 @@ class Inputs:
         """
         given = Artifact.open(config.model)
         artifact = as_float(given, folder) if config.requantize else given
+        restored = given is not artifact
         require_float(artifact, config.input_size)
-        plan = None if config.plan is None else _read_plan(config, config.plan, artifact)
+        plan = None if config.plan is None else _read_plan(config, config.plan)
         rules = resolve_target(config.target if plan is None else plan.target)
         engine = config.engine or (rules.engine if rules.here else "onnxruntime")
         _check(config, rules)
         input_size = config.input_size if plan is None else plan.input_size
         recognised = artifact.detector(config.spec, input_size=input_size)
         doubts = tuple(warnings_of(artifact, recognised))
+        if plan is not None and not config.bake_preprocess:
+            plan.require_source(artifact.content_digest)
         data = None if config.data is None else open_dataset(config.data, limit=config.limit)
         images = None
         if config.calibration is not None:
             images = open_images(config.calibration, config.images)
+        spec, parent, baking = recognised.spec, given.content_digest, None
+        if config.bake_preprocess:
+            paths = images.paths if images else [item.path for item in data.items] if data else ()
+            baking = bake(config, artifact, spec, paths, folder=folder, context=context)
+            artifact, spec = baking.artifact, baking.spec
+            parent = artifact.content_digest
+            if plan is not None:
+                plan.require_source(parent)
         topology = read_topology(artifact, input_size)
         notes = [note for opened in (data, images) if opened for note in opened.notes]
-        if given is not artifact:
+        if restored:
             notes.append("the model is quantized already: it was brought back to float first")
         if artifact.facts(input_size).precision == "fp16":
             notes.append("the model is float16: what is not made int8 becomes float32")
@@ -86,8 +102,9 @@ class Inputs:
             context.progress.note(note)
         return cls(
             artifact=artifact,
-            parent=given.content_digest,
-            spec=recognised.spec,
+            parent=parent,
+            spec=spec,
+            baked=None if baking is None else baking.said,
             topology=topology,
             rules=rules,
             engine=engine,
@@ -132,9 +149,8 @@ def _check(config: QuantizeConfig, rules: TargetRules) -> None:
                 _ = place.main  # refuses a folder
 
 
-def _read_plan(config: QuantizeConfig, path: Path, artifact: Artifact) -> QuantizePlan:
+def _read_plan(config: QuantizeConfig, path: Path) -> QuantizePlan:
     plan = QuantizePlan.read(path)
-    plan.require_source(artifact.content_digest)
     if config.target not in ("cpu", plan.target):
         raise UsageError(
             f"the plan was made for {plan.target}, not for {config.target}",

@@ -24,6 +24,7 @@ from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.machine_limits import usable_cores
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.detector.feeding import fed_as
+from edgecv_cli.graph.bake_input import bytes_as_integers
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import serialize, with_metadata
 from edgecv_cli.graph.topology import Topology
@@ -84,6 +85,8 @@ class Job:
     def bytes_of(self, plan: QuantizePlan) -> bytes:
         """Apply a plan and write spec and lineage into the model."""
         model = apply_normalised(self.inputs.topology, plan)
+        if self.inputs.spec.input.dtype == "uint8":
+            model = bytes_as_integers(model, self.inputs.spec.input.name)
         entries = self._metadata("quantize", plan.model_dump(mode="json"))
         # a float16 model's integer form takes float32
         spec = fed_as(input_specs(model), self.inputs.spec)

@@ -63,7 +63,7 @@ def build_result(
     return QuantizeResult(
         schema_="edgecv.quantize/1",
         machine=run.machine,
-        model=str(run.inputs.artifact.path),
+        model=str(run.config.model),
         target=plan.target,
         precision=plan.precision,
         placement=plan.placement,
@@ -87,6 +87,7 @@ def build_result(
         warnings=(*run.inputs.doubts, *(str(one) for one in run.findings), *verdict.warnings),
         audit=run.findings,
         threshold=run.refit,
+        baked=run.inputs.baked,
         sensitivity=run.sensitivity,
         notes=_notes(run, len(verdicts)),
         how=_how(run, speed),
@@ -186,7 +187,7 @@ def _row(candidate: Candidate, verdicts: Mapping[Recipe, str]) -> CandidateRow:
 
 
 def _notes(run: RunFacts, judged: int) -> tuple[str, ...]:
-    notes = []
+    notes = [] if run.inputs.baked is None else [f"preprocessing {run.inputs.baked}"]
     if run.evidence is not None and run.evidence.skipped:
         notes.append(f"{len(run.evidence.skipped)} calibration images can't be decoded")
     if run.evidence is not None:

@@ -10,6 +10,7 @@ from edgecv_cli.compress.quantization.sensitivity import Sensitivity
 from edgecv_cli.core.measurement import Distribution
 from edgecv_cli.core.result import Drop, Interval, Part, Result
 from edgecv_cli.measure.operating_point import Refit
+from edgecv_cli.stages.baking_result import BakedInput
 
 
 class Side(Part):
@@ -108,6 +109,9 @@ class QuantizeResult(Result):
     layers: Layers | None = None
     int8_macs_share: float | None = Field(
         default=None, description="Share of multiply-accumulates in layers that run in integers."
+    )
+    baked: BakedInput | None = Field(
+        default=None, description="How preprocessing was put into the graph, where it was."
     )
     calibration: Calibration | None = None
     audit: tuple[Finding, ...] = Field(

@@ -1,4 +1,4 @@
-"""reshape: a detector gets another input size or NMS, and is saved if it still finds things."""
+"""reshape: a detector gets another input, or NMS, and is saved if it still finds things."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgecv_cli.measure.fitness import warnings_of
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.dataset import Dataset, open_dataset
 from edgecv_cli.media.images import open_images
+from edgecv_cli.stages.baking import bake
 from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes, require_outcome
 from edgecv_cli.stages.converting.sides import side_of
 from edgecv_cli.stages.converting.verify import Seen
@@ -46,7 +47,7 @@ _CUT_ADVICE = (
 
 
 def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
-    """Give a detector another input size or NMS, compare it with the original, and save it.
+    """Give a detector another input size, NMS or a uint8 input, compare it, and save it.
 
     Raises:
         GateNotMetError: a gate was not met; it carries the whole result, and nothing is saved.
@@ -65,8 +66,21 @@ def reshape(config: ReshapeConfig, context: Context) -> ReshapeResult:
         few = partial(
             nearest, before, paths=pictures.paths[:_FEW], threads=config.threads, context=context
         )
-        made = make(config, before, folder, few)
+        baking = None
+        start = before
+        if config.bake_preprocess:
+            baking = bake(
+                config,
+                before.artifact,
+                before.spec,
+                pictures.paths,
+                folder=folder,
+                context=context,
+            )
+            start = Sized(baking.artifact, baking.spec)
+        made = make(config, start, folder, few)
         result, refused = _judged(config, before, made, pictures, context)
+        result = result.model_copy(update={"baked": baking.said if baking else None})
         if refused:
             said = "; ".join(f"{name} {result.gates[name]}" for name in refused)
             problem = f"the reshaped model is not saved: {said}"

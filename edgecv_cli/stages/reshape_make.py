@@ -53,12 +53,20 @@ Nearest = Callable[[Sequence[Sized]], Sized]
 def make(config: ReshapeConfig, before: Sized, folder: Path, nearest: Nearest) -> Made:
     """Make the result in a folder.
 
+    Args:
+        config: what was asked for; where it is neither a size nor NMS, ``before`` is the result.
+        before: the model, with its preprocessing inside if that was asked for.
+        folder: for the result.
+        nearest: tells readings apart.
+
     Raises:
         UsageError: the model selects boxes itself, so that NMS has nothing to do, or has no NMS to
             take out.
         ModelError: something that was baked for the old size can't be made for the new one, or
             the outputs contradict the spec.
     """
+    if config.input_size is None and config.nms is None:
+        return Made(before.artifact.path, before, before.artifact.lineage, "ran")
     write = _Writer(config, before)
     plain = _at_size(config, before, folder)
     if config.nms == "none":

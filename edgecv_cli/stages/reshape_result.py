@@ -6,6 +6,7 @@ from pydantic import Field
 
 from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.result import Drop, Interval, Result
+from edgecv_cli.stages.baking_result import BakedInput
 from edgecv_cli.stages.quantize_result import HowMade, Side
 
 
@@ -22,6 +23,9 @@ class ReshapeResult(Result):
     nms: str | None = Field(
         default=None,
         description="onnx or trt where NMS was put into the graph, none where it was taken out.",
+    )
+    baked: BakedInput | None = Field(
+        default=None, description="How preprocessing was put into the graph, where it was."
     )
     verified: str = Field(default="ran", description="ran, or structure of what can't run here.")
     baseline: Side

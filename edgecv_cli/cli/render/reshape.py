@@ -30,6 +30,7 @@ def render(result: ReshapeResult) -> Iterator[RenderableType]:
     yield facts(
         [
             ("NMS", _nms(result)),
+            ("preprocessing", str(result.baked) if result.baked else None),
             ("agreement", fixed(result.agreement, 4) if result.agreement is not None else None),
             ("drop", lost(result.drop) if result.drop else None),
             ("drop interval", between(result.drop_interval, 2)),

@@ -46,11 +46,15 @@ def require_calibration(
         )
 
 
-def make_int8(config: CommonConfig, path: Path, context: Context, **more: Any) -> QuantizeResult:
-    """Quantize the model of a converter's options into ``path``, under quantize's own gates.
+def make_int8(
+    config: CommonConfig, path: Path, context: Context, *, given: Artifact, **more: Any
+) -> QuantizeResult:
+    """Quantize a model into ``path``, under quantize's own gates.
 
     Args:
         config: options that are called as quantize calls them are handed on.
+        given: the model; where it is not the one that the options name, but a form of it made on
+            the way, its spec stands in it.
         path: where the int8 model is written.
         context: progress and cancellation.
         more: further options of quantize: target, images, max_drop.
@@ -63,5 +67,8 @@ def make_int8(config: CommonConfig, path: Path, context: Context, **more: Any) -
         UsageError, ModelError, DataError, EngineError: an input can't be used.
     """
     same = {name: getattr(config, name) for name in _SAME}
+    named = same["model"]
+    if given.path != named:
+        same |= {"model": given.path, "spec": None}
     result = quantize(QuantizeConfig(**same, output=path, **more), context)
-    return result.model_copy(update={"saved": None, "model": str(same["model"])})
+    return result.model_copy(update={"saved": None, "model": str(named)})

@@ -10,6 +10,7 @@ from edgecv_cli.artifact.lineage import Step
 from edgecv_cli.core.result import Drop, Interval, Part, Result
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.measure.parity import Parity
+from edgecv_cli.stages.baking_result import BakedInput
 from edgecv_cli.stages.quantize_result import HowMade, QuantizeResult, Side
 
 
@@ -71,6 +72,9 @@ class ConversionResult(Result):
     sha256: str | None = None
     provenance: tuple[Step, ...] = Field(
         default=(), description="The steps that made the saved file, oldest first."
+    )
+    baked: BakedInput | None = Field(
+        default=None, description="How preprocessing was put into the graph, where it was."
     )
     quantized: QuantizeResult | None = Field(
         default=None, description="How the int8 form was found, where it was made here."
