@@ -23,6 +23,8 @@ DEFAULT_AGREEMENT = 0.90
 
 _TRAINING, _GATES = "Training", "Gates"
 
+Lesson = Literal["auto", "raw", "objects"]
+
 
 class DistillConfig(CommonConfig):
     """Options of distill."""
@@ -71,6 +73,11 @@ class DistillConfig(CommonConfig):
         "folder, in the place of what a teacher says.",
     )
 
+    lesson: Annotated[Lesson, Flag(panel=_TRAINING)] = Field(
+        "auto",
+        description="raw: the teacher's raw predictions, where both have the same heads; objects: "
+        "what it finds, by where it lies. auto takes raw where it can.",
+    )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(
         1000, ge=1, le=10_000_000, description="Updates of the weights, at most."
     )

@@ -19,7 +19,7 @@ from edgecv_cli.compress.training.program import program_of
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.config.distill import DistillConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import InterruptedByUser
+from edgecv_cli.core.errors import InterruptedByUser, UsageError
 from edgecv_cli.core.store import digest_key
 from edgecv_cli.core.version import __version__
 from edgecv_cli.detector.spec import DetectorSpec
@@ -27,10 +27,15 @@ from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import with_metadata
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.swap_activations import read_swaps, swapped
-from edgecv_cli.graph.topology import Topology
 from edgecv_cli.media.dataset import Dataset
 from edgecv_cli.media.images import ImageFolder
-from edgecv_cli.stages.distill_teachers import LabelTeacher, ModelTeacher, common_classes
+from edgecv_cli.stages.distill_teachers import (
+    LabelTeacher,
+    ModelTeacher,
+    common_classes,
+    heads_apart,
+    heads_of,
+)
 from edgecv_cli.stages.qat_result import IntegersRow
 from edgecv_cli.stages.resuming import require_room, resume_line, training_path
 
@@ -142,16 +147,13 @@ class DistillJob:
     ) -> tuple[Tuned, str, Pictures]:
         config, given, context = self._config, self._given, self._context
         kept = Kept(training_path(config.output), resume=config.resume)
-        if given.teacher is None and given.labels is None:
+        raw = self._raw_teacher(original)
+        if raw is not None:
             pictures = self._pictures(begun, None)
-            heads = _heads(original)
-            return (
-                finetune(
-                    original, begun, heads, pictures, self._recipe(), context=context, kept=kept
-                ),
-                "raw",
-                pictures,
+            tuned = finetune(
+                raw, begun, heads_of(raw), pictures, self._recipe(), context=context, kept=kept
             )
+            return tuned, "raw", pictures
         program = decoded_program(begun, given.student.spec)
         with closing(self._teacher()) as teacher:
             pictures = self._pictures(begun, teacher)
@@ -165,6 +167,23 @@ class DistillJob:
                 kept=kept,
             )
         return tuned, "objects", pictures
+
+    def _raw_teacher(self, original: onnx.ModelProto) -> onnx.ModelProto | None:
+        """Return the graph whose raw predictions are learned; None: objects are."""
+        given, asked = self._given, self._config.lesson
+        if given.teacher is None:
+            return original if given.labels is None else None
+        if asked == "objects":
+            return None
+        specs = given.student.spec, given.teacher.spec
+        teacher = normalise(given.teacher.artifact.model, input_size=specs[1].input.size)
+        apart = heads_apart(original, teacher, specs=specs)
+        if apart is not None and asked == "raw":
+            raise UsageError(
+                f"the student can't learn the teacher's raw predictions: {apart}",
+                remedy="leave --lesson out: objects are learned by where they lie",
+            )
+        return teacher if apart is None else None
 
     def _teacher(self) -> ModelTeacher | LabelTeacher:
         given = self._given
@@ -200,7 +219,16 @@ class DistillJob:
         who = given.teacher.artifact.content_digest if given.teacher else None
         asked = config.model_dump(
             mode="json",
-            include={"swap", "control", "steps", "minutes", "learning_rate", "batch", "seed"},
+            include={
+                "swap",
+                "control",
+                "lesson",
+                "steps",
+                "minutes",
+                "learning_rate",
+                "batch",
+                "seed",
+            },
         )
         parents = [given.student.artifact.content_digest, *([who] if who else [])]
         step = Step(
@@ -210,7 +238,3 @@ class DistillJob:
             versions={"edgecv": __version__},
         )
         return (*given.student.artifact.lineage, step)
-
-
-def _heads(model: onnx.ModelProto) -> tuple[str, ...]:
-    return Topology.of(model).heads or tuple(value.name for value in model.graph.output)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.training.pictures import Crop, Picture
@@ -13,6 +14,8 @@ from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.detector.profiles import Profile
 from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.shapes import infer_shapes
+from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.media.class_map import map_classes
 from edgecv_cli.media.dataset import Dataset
@@ -130,6 +133,40 @@ def common_classes(student: DetectorSpec, teacher: DetectorSpec) -> dict[int, in
             "the teacher's metadata",
         )
     return found
+
+
+def heads_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the raw predictions of a normalised detector: what its decode tail reads."""
+    return Topology.of(model).heads or tuple(value.name for value in model.graph.output)
+
+
+def heads_apart(
+    student: onnx.ModelProto,
+    teacher: onnx.ModelProto,
+    *,
+    specs: tuple[DetectorSpec, DetectorSpec],
+) -> str | None:
+    """Say why a student can't learn a teacher's raw predictions; None where it can.
+
+    Args:
+        student, teacher: normalised.
+        specs: how each is fed and read, the student's first.
+    """
+    own, theirs = specs
+    if own.classes != theirs.classes or own.background != theirs.background:
+        return "their classes are others, or in another order"
+    if own.input.model_dump(exclude={"name"}) != theirs.input.model_dump(exclude={"name"}):
+        return "they are fed otherwise"
+    if [one.name for one in student.graph.input] != [one.name for one in teacher.graph.input]:
+        return "their inputs have other names"
+    heads, other = heads_of(student), heads_of(teacher)
+    if set(heads) != set(other):
+        return f"raw predictions have other names: {_some(other)} and {_some(heads)}"
+    shapes, asked = infer_shapes(student), infer_shapes(teacher)
+    for name in heads:
+        if shapes.get(name) != asked.get(name):
+            return f"'{name}' has another shape"
+    return None
 
 
 def as_classes(found: Detections, classes: Mapping[int, int]) -> Detections:
