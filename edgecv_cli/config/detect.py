@@ -89,6 +89,11 @@ class DetectConfig(CommonConfig):
     classes: Annotated[tuple[str, ...], Flag(metavar="NAME|ID,..."), BeforeValidator(_split)] = (
         Field((), description="Only these classes, by name or index. Default: all.")
     )
+    blur: Annotated[tuple[str, ...], Flag(metavar="NAME|ID,..."), BeforeValidator(_split)] = Field(
+        (),
+        description="Make boxes of these classes unrecognisable, doubtful ones too, before any "
+        "picture is written.",
+    )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(
         None, ge=1, description="Stop after this many frames."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from edgecv_cli.inference.exports import Emit, JsonLinesSink
 from edgecv_cli.inference.flow import Flow
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
 from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
+from edgecv_cli.inference.privacy import Hider, hiding_profile
 from edgecv_cli.inference.sinks import open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.inference.tiles import TiledPredictor
@@ -100,6 +101,8 @@ def run_detect(
             context.progress.note(f"warning: {loaded.warning}")
         follower = open_follower(config, source, loaded.profile.threshold)
         wanted = choose_classes(config.classes, loaded.spec.classes)
+        hidden = choose_classes(config.blur, loaded.spec.classes, option="--blur")
+        hider = None if hidden is None else Hider(hidden)
         sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
         if publication is not None:
             sinks += open_sinks(
@@ -111,11 +114,20 @@ def run_detect(
         began = context.clock()
         with context.progress.task("detect", source.total, "frame") as task:
             results = detect(
-                loaded, source, sinks, context, classes=wanted, tally=tally, follower=follower
+                loaded,
+                source,
+                sinks,
+                context,
+                classes=wanted,
+                tally=tally,
+                follower=follower,
+                hider=hider,
             )
             for _ in results:
                 _show_rate(task, tally, context.clock() - began)
         summary = _summary(config, loaded, source, tally, context.clock() - began)
+        if hider is not None:
+            summary = summary.model_copy(update={"hidden": hider.hidden})
         if follower is not None:
             summary = summary.model_copy(update=followed(follower, loaded.spec.classes))
         for sink in sinks:
@@ -135,6 +147,7 @@ def detect(
     tally: Tally | None = None,
     newest: bool = False,
     follower: Follower | None = None,
+    hider: Hider | None = None,
 ) -> Iterator[FrameResult]:
     """Yield what is found in each frame, after every sink has taken it.
 
@@ -150,13 +163,18 @@ def detect(
         tally: counts frames and times.
         newest: whether frames that were not taken up in time are dropped for newer ones.
         follower: numbers the boxes by the tracks that they continue.
+        hider: makes boxes unrecognisable, before a sink or the caller sees the frame.
 
     Raises:
         EdgeCVError: the frames can't be read, or a sink can't write.
         InterruptedByUser: cancelled.
     """
     tally = Tally() if tally is None else tally
-    lanes = [_lane(one, loaded, classes) for one in loaded.lanes or (loaded.predictor,)]
+    least = 0.0 if follower is not None else loaded.profile.threshold
+    lanes = [
+        _lane(one, loaded, Wanted(classes, least, hider), context)
+        for one in loaded.lanes or (loaded.predictor,)
+    ]
     flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock)
     tally.follow(flow.read, len(lanes))
     with on_calling_threads(), flow:
@@ -171,12 +189,33 @@ def detect(
     context.cancel.check()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is given of what was found.
+
+    Attributes:
+        classes: class indices; None is all.
+        least: score, 0..1; the network's own threshold is lower where doubtful boxes are hidden.
+        hider: what makes boxes unrecognisable.
+    """
+
+    classes: Collection[int] | None
+    least: float
+    hider: Hider | None
+
+
 def _lane(
-    predictor: FramePredictor, loaded: Loaded, classes: Collection[int] | None
+    predictor: FramePredictor, loaded: Loaded, wanted: Wanted, context: Context
 ) -> Callable[[Frame], tuple[FrameResult, Timings]]:
     def detected(frame: Frame) -> tuple[FrameResult, Timings]:
         found, timings = predictor.predict_timed(frame.image)
-        return FrameResult(frame, _usable(found, classes), loaded.spec.classes), timings
+        if wanted.hider is not None:
+            began = context.clock()
+            frame = wanted.hider.hide(frame, found)
+            spent = timings.postprocess_ns + context.clock() - began
+            timings = replace(timings, postprocess_ns=spent)
+        usable = _usable(found, wanted)
+        return FrameResult(frame, usable, loaded.spec.classes), timings
 
     return detected
 
@@ -197,7 +236,7 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
         spec,
         engine=config.engine,
         threads=config.threads,
-        profile=tracked_profile(profile) if config.track else profile,
+        profile=_looked_for(config, profile),
         model_cache=config.model_cache,
         streams=streams,
     )
@@ -207,6 +246,13 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
         lanes = [_looking(one, config, profile) for one in predictor.lanes(streams)]
         stack.pop_all()
     return Loaded(predictor, spec, profile, execution, artifact.sha256, warned, lanes)
+
+
+def _looked_for(config: DetectConfig, profile: Profile) -> Profile:
+    """Return the profile that the network is read with: doubtful boxes too, where they matter."""
+    if config.track:
+        profile = tracked_profile(profile)
+    return hiding_profile(profile) if config.blur else profile
 
 
 def _looking(predictor: Predictor, config: DetectConfig, profile: Profile) -> FramePredictor:
@@ -233,7 +279,9 @@ def side_by_side(engine: str, threads: int | None, frames: int | None) -> int:
     return min(wanted, frames or wanted)
 
 
-def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozenset[int] | None:
+def choose_classes(
+    wanted: Sequence[str], class_names: Sequence[str], *, option: str = "--classes"
+) -> frozenset[int] | None:
     """Return the indices of classes given by name (any case) or index; None for all.
 
     Raises:
@@ -249,7 +297,7 @@ def choose_classes(wanted: Sequence[str], class_names: Sequence[str]) -> frozens
             index = int(entry)
         if index is None:
             raise UsageError(
-                f"--classes: the model has no class {entry!r}", remedy=_nearest(entry, class_names)
+                f"{option}: the model has no class {entry!r}", remedy=_nearest(entry, class_names)
             )
         chosen.add(index)
     return frozenset(chosen)
@@ -284,11 +332,11 @@ def _publication(config: DetectConfig, source: FrameSource, stack: ExitStack) ->
     return stack.enter_context(Publication(config.output, force=config.force, inputs=inputs))
 
 
-def _usable(found: Detections, classes: Collection[int] | None) -> Detections:
-    """Keep the wanted classes, and boxes that are numbers: a broken model may give NaN."""
-    keep = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
-    if classes is not None:
-        keep &= np.isin(found.class_ids, list(classes))
+def _usable(found: Detections, wanted: Wanted) -> Detections:
+    """Keep what is wanted, and boxes that are numbers: a broken model may give NaN."""
+    keep = np.isfinite(found.boxes).all(axis=1) & (found.scores >= wanted.least)
+    if wanted.classes is not None:
+        keep &= np.isin(found.class_ids, list(wanted.classes))
     return found if keep.all() else found.take(keep)
 
 

@@ -54,6 +54,9 @@ class DetectSummary(Result):
     )
     tracks: int | None = Field(default=None, description="Tracks, over all videos.")
     lines: tuple[LineCrossings, ...] | None = None
+    hidden: int | None = Field(
+        default=None, description="Boxes that --blur made unrecognisable, doubtful ones too."
+    )
     seconds: float = Field(description="From the first read to the last result written.")
     fps: float | None = Field(default=None, description="frames / seconds, end to end.")
     read_p50_ms: float | None = Field(default=None, description="Reading and decoding a frame.")

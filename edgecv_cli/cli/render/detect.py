@@ -53,6 +53,7 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("medians", _medians(summary)),
             ("limit", _limit(summary)),
             ("dropped", f"{summary.dropped} frames for newer ones" if summary.dropped else None),
+            ("hidden", None if summary.hidden is None else f"{summary.hidden} boxes"),
             ("tracks", None if summary.tracks is None else str(summary.tracks)),
             *(_crossed(one) for one in summary.lines or ()),
             ("saved in", summary.output),
