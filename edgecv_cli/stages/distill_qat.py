@@ -64,36 +64,17 @@ def learned_integers(
     require_float(student.artifact, config.input_size)
     original = normalise(student.artifact.model, input_size=config.input_size)
     learned = None
-    floats = original
     if only_integers(config):
         program_of(original)
         torch_module()
         require_room(config.output, resume=config.resume, force=config.force)
     else:
         learned = DistillJob(given, config, context).run()
-        floats = learned.model
-    topology = Topology.of(floats)
-    heads = topology.heads or tuple(value.name for value in floats.graph.output)
-    own = given.teacher is None and given.labels is None
+    floats = original if learned is None else learned.model
     pictures = Pictures(given.images.paths, input_specs(floats), student.spec, context)
+    own = given.teacher is None and given.labels is None
     began = time.monotonic()
-    try:
-        made = trained_integers(
-            student.artifact,
-            original if own else floats,
-            topology,
-            pictures,
-            _recipe(config),
-            spec=student.spec,
-            paths=given.images.paths,
-            heads=heads,
-            target=config.target,
-            context=context,
-            kept=_kept(config),
-        )
-    except InterruptedByUser as error:
-        error.remedy = f"go on with: {resume_line('distill', config)}"
-        raise
+    made = _trained(given, config, original if own else floats, floats, pictures, context=context)
     seconds = time.monotonic() - began
     before = learned.lineage if learned else student.artifact.lineage
     parent = content_digest(floats) if learned else student.artifact.content_digest
@@ -102,18 +83,47 @@ def learned_integers(
     path = folder / "integers.onnx"
     path.write_bytes(serialize(model))
     row = _row(made, parity(made.quantized, path, pictures, config.threads), seconds)
-    if learned is None:
-        return Learned(
-            model=model,
-            tuned=made.quantized.tuned,
-            lesson="raw",
-            swapped=None,
-            images=pictures.counts,
-            seconds=seconds,
-            lineage=lineage,
-            integers=row,
+    if learned is not None:
+        return replace(learned, model=model, lineage=lineage, integers=row)
+    return Learned(
+        model=model,
+        tuned=made.quantized.tuned,
+        lesson="raw",
+        swapped=None,
+        images=pictures.counts,
+        seconds=seconds,
+        lineage=lineage,
+        integers=row,
+    )
+
+
+def _trained(
+    given: Given,
+    config: DistillConfig,
+    teacher: onnx.ModelProto,
+    floats: onnx.ModelProto,
+    pictures: Pictures,
+    *,
+    context: Context,
+) -> Trained:
+    topology = Topology.of(floats)
+    try:
+        return trained_integers(
+            given.student.artifact,
+            teacher,
+            topology,
+            pictures,
+            _recipe(config),
+            spec=given.student.spec,
+            paths=given.images.paths,
+            heads=topology.heads or tuple(value.name for value in floats.graph.output),
+            target=config.target,
+            context=context,
+            kept=_kept(config),
         )
-    return replace(learned, model=model, lineage=lineage, integers=row)
+    except InterruptedByUser as error:
+        error.remedy = f"go on with: {resume_line('distill', config)}"
+        raise
 
 
 def _kept(config: DistillConfig) -> Kept:
