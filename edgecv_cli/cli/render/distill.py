@@ -38,6 +38,7 @@ def render(result: DistillResult) -> Iterator[RenderableType]:
             ("teacher", result.teacher),
             ("swapped", _counts(result.swapped)),
             ("kept", f"update {result.best} of {result.steps} ({result.ended})"),
+            ("integers", _integers(result)),
             ("agreement", _agreement(result)),
             ("drop", lost(result.drop) if result.drop else None),
             ("drop interval", between(result.drop_interval, 2)),
@@ -65,6 +66,16 @@ def _some(rows: tuple[LossRow, ...]) -> list[LossRow]:
 
 def _counts(swapped: dict[str, int] | None) -> str | None:
     return ", ".join(f"{name}: {count}" for name, count in swapped.items()) if swapped else None
+
+
+def _integers(result: DistillResult) -> str | None:
+    row = result.integers
+    if row is None:
+        return None
+    return (
+        f"{row.target}, {row.estimator} ranges: distance {row.before:.4f} -> {row.after:.4f} after "
+        f"{row.best} of {row.steps} updates ({row.ended}); ONNX Runtime within {row.parity:.4f}"
+    )
 
 
 def _agreement(result: DistillResult) -> str | None:
