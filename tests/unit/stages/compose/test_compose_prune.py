@@ -25,7 +25,9 @@ from edgecv_cli.stages.quantize_result import HowMade, Side
 WHOLE = PruneResult(
     model="m.onnx", family="ssd", macs=1000, flops_ratio=0.8, parameters_ratio=0.7,
     groups=(
-        GroupRow(producers=("a",), consumers=("b",), units=16, macs_share=0.4, removed=8, damage=0.1),
+        GroupRow(
+            producers=("a",), consumers=("b",), units=16, macs_share=0.4, removed=8, damage=0.1
+        ),
         GroupRow(producers=("c",), consumers=("d",), units=16, macs_share=0.1, removed=0, damage=0),
     ),
     widths=(WidthRow(layer="a", before=16, after=8), WidthRow(layer="c", before=16, after=16)),
