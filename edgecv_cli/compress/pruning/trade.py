@@ -70,8 +70,10 @@ class Trade:
     def best(self) -> frozenset[int]:
         """Return the units that leave; where the budget can't be met, all that may."""
         starts = self._starts()
-        counts = min(starts, key=self._measured) if len(starts) > 1 else starts[0]
-        while len(starts) > 1 and len(self._seen) < self._most:
+        if self._part(starts[0]) > self._budget.share:
+            return self._units(starts[0])
+        counts = min(starts, key=self._measured)
+        while len(self._seen) < self._most:
             better = self._traded(counts)
             if better == counts:
                 break
