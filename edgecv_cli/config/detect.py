@@ -19,7 +19,7 @@ from edgecv_cli.core.errors import UsageError
 
 _SMALLEST_TILE = 64
 
-Save = Literal["image", "video", "json", "coco", "csv", "yolo"]
+Save = Literal["image", "video", "json", "coco", "csv", "yolo", "crops", "hard"]
 
 
 def _split(value: Any) -> Any:
@@ -73,8 +73,12 @@ class DetectConfig(CommonConfig):
     )
     save: Annotated[tuple[Save, ...], Flag(metavar="KIND,..."), BeforeValidator(_split)] = Field(
         (),
-        description="What to save: image, video, json, coco, csv, yolo. Default: json, and image "
-        "for images, video for videos.",
+        description="What to save: image, video, json, coco, csv, yolo, crops (objects), hard "
+        "(frames with scores just above the threshold). Default: json, and image for images, video "
+        "for videos.",
+    )
+    hard_rate: Annotated[float, Flag(metavar="N")] = Field(
+        6.0, gt=0, le=6000, description="Frames that --save hard keeps of a minute of video."
     )
     conf: Annotated[float | None, Flag(metavar="F")] = Field(
         None, ge=0, le=1, description="Lowest score that counts. Default: the model's own."
@@ -114,6 +118,11 @@ class DetectConfig(CommonConfig):
         (),
         description="Count tracked objects that cross this line, by class and direction. Repeat "
         "for more.",
+    )
+    serve: Annotated[str | None, Flag(metavar="[HOST:]PORT")] = Field(
+        None,
+        description="Show annotated frames in a browser while it runs; this machine alone, unless "
+        "HOST is given.",
     )
     engine: Annotated[str, Flag(metavar="NAME[:DEVICE[:PRECISION]]", suggest=ENGINES)] = Field(
         "onnxruntime", min_length=1, description="Engine to run it on."

@@ -7,6 +7,7 @@ clean up after itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgecv_cli.core.files import writing
 from edgecv_cli.inference.exports import CocoSink, CsvSink, JsonFileSink, YoloSink
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink, PlainSink
 from edgecv_cli.inference.naming import FileNames, frame_stem
+from edgecv_cli.inference.picked import CropSink, HardSink
 from edgecv_cli.media.draw import draw
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import opencv
@@ -100,33 +102,47 @@ class VideoSink(PlainSink):
             self._writer = None
 
 
+@dataclass(frozen=True)
+class HowKept:
+    """What sinks go by.
+
+    Attributes:
+        class_map: class index -> category id for ``coco``; None keeps the model's index.
+        tracked: whether boxes have tracks, which ``csv`` has a column for.
+        threshold: the lowest score that counts, for ``hard``.
+        hard_rate: pictures that ``hard`` keeps of a minute of video at most.
+    """
+
+    class_map: Mapping[int, int] | None = None
+    tracked: bool = False
+    threshold: float = 0.25
+    hard_rate: float = 6.0
+
+
 def open_sinks(
-    kinds: Collection[str],
-    folder: Path,
-    *,
-    note: Note,
-    class_map: Mapping[int, int] | None = None,
-    tracked: bool = False,
+    kinds: Collection[str], folder: Path, *, note: Note, how: HowKept | None = None
 ) -> list[FrameSink]:
     """Open the sinks of the given kinds below a folder.
 
     Args:
-        kinds: of ``image``, ``video``, ``json``, ``coco``, ``csv``, ``yolo``.
+        kinds: of ``image``, ``video``, ``json``, ``coco``, ``csv``, ``yolo``, ``crops``, ``hard``.
         folder: exists and is empty.
         note: told what a reader of the log should know.
-        class_map: class index -> category id for ``coco``; None keeps the model's index.
-        tracked: whether boxes have tracks, which ``csv`` has a column for.
+        how: what they go by; None is the defaults.
 
     Raises:
         OutputError: the folder can't be written to.
     """
+    how = how or HowKept()
     makers: dict[str, Callable[[], FrameSink]] = {
         "image": lambda: ImageSink(folder),
         "video": lambda: VideoSink(folder, note),
         "json": lambda: JsonFileSink(folder),
-        "coco": lambda: CocoSink(folder, class_map),
-        "csv": lambda: CsvSink(folder, tracked=tracked),
+        "coco": lambda: CocoSink(folder, how.class_map),
+        "csv": lambda: CsvSink(folder, tracked=how.tracked),
         "yolo": lambda: YoloSink(folder),
+        "crops": lambda: CropSink(folder, save_image),
+        "hard": lambda: HardSink(folder, save_image, threshold=how.threshold, rate=how.hard_rate),
     }
     return [make() for kind, make in makers.items() if kind in kinds]
 

@@ -23,7 +23,7 @@ from edgecv_cli.inference.flow import Flow
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
 from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
 from edgecv_cli.inference.privacy import Hider, hiding_profile
-from edgecv_cli.inference.sinks import open_sinks
+from edgecv_cli.inference.sinks import HowKept, open_sinks
 from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.inference.tracking.following import Follower, tracked_profile
@@ -32,6 +32,7 @@ from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
+from edgecv_cli.stages.detect_preview import open_preview
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
 from edgecv_cli.stages.detect_tracking import followed, open_follower
 
@@ -105,9 +106,15 @@ def run_detect(
         hider = None if hidden is None else Hider(hidden)
         sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
         if publication is not None:
-            sinks += open_sinks(
-                kinds, publication.folder(), note=context.progress.note, tracked=config.track
+            how = HowKept(
+                tracked=config.track,
+                threshold=loaded.profile.threshold,
+                hard_rate=config.hard_rate,
             )
+            note = context.progress.note
+            sinks += open_sinks(kinds, publication.folder(), note=note, how=how)
+        if config.serve is not None:
+            sinks.append(open_preview(config.serve, context))
         for sink in sinks:
             stack.enter_context(closing(sink))
         tally = Tally()
