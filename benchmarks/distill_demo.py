@@ -144,18 +144,19 @@ class Bench:
         self.learn("raw", "quarter", rate=self.options.rate, teacher=ORIGINAL, lesson="raw")
 
     def learn(self, name, student, *, rate, steps=None, **how):
-        steps = steps or self.options.steps
+        steps, rejected = steps or self.options.steps, self.work / f"{name}-rejected.onnx"
         config = DistillConfig(
             model=self.work / f"{student}.onnx", output=self.work / f"{name}.onnx",
             images=self.scenes, steps=steps, learning_rate=rate, batch=self.options.batch,
             patience=100_000, speed_seconds=0, threads=1, force=True,
-            min_agreement=0.0, keep_rejected=self.work / f"{name}.onnx", **how,
+            min_agreement=0.0, keep_rejected=rejected, **how,
         )  # fmt: skip
         began = time.perf_counter()
         try:
             made = distill(config, self.context)
         except GateNotMetError as error:
             made = error.result
+            rejected.replace(self.work / f"{name}.onnx")
             print(name, "gate:", error, flush=True)
         losses = [(row.step, round(row.distance, 4)) for row in made.losses]
         self.note(

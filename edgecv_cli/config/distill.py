@@ -99,7 +99,7 @@ class DistillConfig(CommonConfig):
         ge=1,
         le=1_000_000,
         description="End after this many looks at the held-out images without gain; a look is "
-        "every 25 updates.",
+        "every 25 updates, or every fortieth part of --steps.",
     )
     resume: Annotated[bool, Flag(panel=_TRAINING)] = Field(
         False, description="Go on with the training that was interrupted, kept beside the output."

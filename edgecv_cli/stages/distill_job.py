@@ -39,6 +39,8 @@ from edgecv_cli.stages.distill_teachers import (
 from edgecv_cli.stages.qat_result import IntegersRow
 from edgecv_cli.stages.resuming import require_room, resume_line, training_path
 
+_LOOKS = 40  # at the held-out images, at most
+
 
 @dataclass(frozen=True)
 class Known:
@@ -209,6 +211,7 @@ class DistillJob:
             minutes=config.minutes,
             learning_rate=config.rate,
             batch=config.batch,
+            check_every=max(Recipe.check_every, config.steps // _LOOKS),
             patience=config.patience,
             seed=config.seed,
             threads=config.threads,

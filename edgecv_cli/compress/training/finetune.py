@@ -239,13 +239,16 @@ class _Training:
     def _apart(self, feed: Feed) -> Any:
         return self._lesson(self._network(feed), feed)
 
+    def _judged(self, feed: Feed) -> float:
+        return float(self._lesson.judged(self._network(feed), feed))
+
     def _look(self) -> None:
         """Measure the averaged weights on the held-out images, and keep them if they are best."""
         weights = self._network.weights
         self._network.weights = self._state.average
         try:
             with self._torch.no_grad():
-                found = [float(self._apart(feed)) for feed in self._pictures.held_out()]
+                found = [self._judged(feed) for feed in self._pictures.held_out()]
         finally:
             self._network.weights = weights
         mean = float(np.mean(found))

@@ -31,6 +31,13 @@ class Lesson(Protocol):
         """
         ...
 
+    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return what the best weights are told by on held-out images; lower is better.
+
+        A loss whose targets move with what the network says can't tell that.
+        """
+        ...
+
 
 class RawLesson:
     """The raw predictions of a teacher that has the same heads.
@@ -60,3 +67,7 @@ class RawLesson:
         with self._torch.no_grad():
             wanted = self._teacher(feed)
         return self._distance(made, wanted)
+
+    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the distance: its targets stay."""
+        return self(made, feed)

@@ -26,6 +26,7 @@ _MOST = 10  # candidates that one object teaches
 _FIT = 4.0  # power of the IoU in how well a candidate says an object; its score has 1
 _BACKGROUND, _FOCUS = 0.75, 2.0
 _BOX_WEIGHT = 2.0
+_ON = 0.5  # IoU from which on a candidate lies on an object
 _EPS = 1e-6
 
 
@@ -70,15 +71,12 @@ class LocatedLesson:
         """Return the loss, a tensor of one number."""
         torch = self._torch
         assert isinstance(feed, Shown)
-        boxes, scores = made[BOXES], made[SCORES].clamp(_EPS, 1 - _EPS)
+        corners, scores = self._said(made)
         wanted = torch.zeros_like(scores)
         found = self._objects(feed)
         if found is None:
             return self._scored(scores, wanted, wanted.sum())
         objects, sure, kinds = found
-        corners = torch.cat(
-            [boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], dim=1
-        )
         with torch.no_grad():
             rows, of, worth = self._assigned(corners, scores, objects, kinds)
             weight = worth * sure[of]
@@ -88,6 +86,34 @@ class LocatedLesson:
         return self._scored(scores, wanted, whole) + _BOX_WEIGHT * (off * weight).sum() / (
             whole.clamp(min=1)
         )
+
+    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return 1 - the soft Dice coefficient of objects found, 0 where all are and nothing else.
+
+        An object counts by how sure its teacher is, as found by the best IoU x score of a
+        candidate; a candidate that lies on no object of its class is a false alarm by its score
+        squared, as a tenth: ten lie on what is one object.
+        """
+        torch = self._torch
+        assert isinstance(feed, Shown)
+        corners, scores = self._said(made)
+        found = self._objects(feed)
+        false = scores.square()
+        if found is None:
+            return false.sum() / (false.sum() + _MOST)
+        objects, sure, kinds = found
+        overlap = self._iou(objects[:, None], corners[None])
+        best = (overlap * torch.minimum(scores[:, kinds].T, sure[:, None])).max(dim=1).values
+        on = torch.zeros_like(scores)
+        on.scatter_reduce_(1, kinds.expand(len(on), -1), overlap.T, reduce="amax")
+        alarms = false[on < _ON].sum() / _MOST
+        return 1 - 2 * best.sum() / (best.sum() + sure.sum() + alarms)
+
+    def _said(self, made: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return boxes [N, 4] by their corners, and scores [N, classes], neither 0 nor 1."""
+        boxes, scores = made[BOXES], made[SCORES].clamp(_EPS, 1 - _EPS)
+        middle, half = boxes[:, :2], boxes[:, 2:] / 2
+        return self._torch.cat([middle - half, middle + half], dim=1), scores
 
     def _objects(self, feed: Shown) -> tuple[Any, Any, Any] | None:
         """Return boxes [n, 4] in 0..1 of the input, scores [n] and score columns [n]."""

@@ -9,6 +9,7 @@ import numpy as np
 
 _WARM_UP = 0.05
 _LAST = 0.02
+_MOST_HELD_OUT = 64  # images: a look at them must cost less than the updates between two
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def rate_at(done: float, peak: float) -> float:
 
 
 def split(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which of ``count`` images are trained on, and which only judge (one in eight).
+    """Return which of ``count`` images are trained on, and which only judge.
 
-    The same count and seed give the same images; both parts hold at least one of two or more.
+    One in eight judges, 64 at most. The same count and seed give the same images; both parts hold at least one of two or more.
     """
     order = np.random.default_rng(seed).permutation(count)
-    held_out = max(1, count // 8)
+    held_out = min(max(1, count // 8), _MOST_HELD_OUT)
     return (
         tuple(sorted(int(i) for i in order[held_out:])),
         tuple(sorted(int(i) for i in order[:held_out])),
