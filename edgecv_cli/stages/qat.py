@@ -16,6 +16,7 @@ import onnx
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.compress.quantization.evidence import gather
+from edgecv_cli.compress.quantization.placement import distinct_placements
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.propose import propose
 from edgecv_cli.compress.quantization.recipe import Recipe as QuantizeRecipe
@@ -26,6 +27,7 @@ from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.qat import Quantized, distances, finetune_quantized
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.core.context import Context
+from edgecv_cli.core.errors import ModelError
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.runtime.opening import open_runner
@@ -109,8 +111,18 @@ def plans_for(
     target: str,
     context: Context,
 ) -> dict[str, QuantizePlan]:
-    """Return the plan that puts every op into integers, for each estimator of ranges."""
+    """Return the plan that puts every op into integers, for each estimator of ranges.
+
+    Raises:
+        ModelError: nothing could be integers.
+        UsageError: there are no rules for the target.
+    """
     rules = resolve_target(target)
+    if not distinct_placements(topology, glue=rules.glue):
+        raise ModelError(
+            f"'{student.path}' has no layer with stored weights that could run in 8 bits",
+            remedy="run `edgecv inspect` to see what the model holds",
+        )
     evidence = gather(
         student,
         topology,

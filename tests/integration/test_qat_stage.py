@@ -17,7 +17,7 @@ from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.config.distill import DistillConfig
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import InterruptedByUser, UsageError
+from edgecv_cli.core.errors import InterruptedByUser, ModelError, UsageError
 from edgecv_cli.graph.inspect import input_specs
 from edgecv_cli.graph.io import read_metadata
 from edgecv_cli.graph.normalise import normalise
@@ -62,6 +62,18 @@ def test_a_target_without_rules_is_refused(given):
         plans_for(
             artifact, topology, spec=artifact.detector().spec, paths=paths, target="toaster",
             context=Context(),
+        )  # fmt: skip
+
+
+def test_a_graph_without_layers_is_refused(given):
+    artifact, topology, paths = given
+    bare = onnx.ModelProto.FromString(topology.model.SerializeToString())
+    for node in bare.graph.node:
+        node.op_type = "ConvTranspose" if node.op_type == "Conv" else node.op_type
+    with pytest.raises(ModelError, match="no layer with stored weights"):
+        plans_for(
+            artifact, Topology(bare, topology.shapes), spec=artifact.detector().spec, paths=paths,
+            target="cpu-x86", context=Context(),
         )  # fmt: skip
 
 
