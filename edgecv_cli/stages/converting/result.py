@@ -73,9 +73,6 @@ class ConversionResult(Result):
     provenance: tuple[Step, ...] = Field(
         default=(), description="The steps that made the saved file, oldest first."
     )
-    baked: BakedInput | None = Field(
-        default=None, description="How preprocessing was put into the graph, where it was."
-    )
     quantized: QuantizeResult | None = Field(
         default=None, description="How the int8 form was found, where it was made here."
     )
@@ -112,6 +109,9 @@ class ConvertOpenVinoResult(ConversionResult):
     )
     quantizer: Literal["edgecv", "nncf"] | None = Field(
         default=None, description="What made the int8 form, where it was made here."
+    )
+    baked: BakedInput | None = Field(
+        default=None, description="How preprocessing was put into the graph, where it was."
     )
     tried: tuple[TriedInt8, ...] = Field(
         default=(), description="The int8 forms that were made, where there were several."
