@@ -37,8 +37,8 @@ class DistillConfig(CommonConfig):
     )
     teacher: Annotated[ArtifactPath | None, Flag(metavar="TEACHER.onnx")] = Field(
         None,
-        description="Detector that it learns from, of any family. Default with --swap: STUDENT as "
-        "it was.",
+        description="Detector that it learns from, of any family. Default with --swap and "
+        "--width: STUDENT as it was.",
     )
     images: Annotated[ImagesPath, Flag(metavar="DIR")] = Field(
         description="Images to learn on; no labels needed."
@@ -58,6 +58,13 @@ class DistillConfig(CommonConfig):
         None,
         description="Put another activation function in the place of one, such as silu=relu, "
         "before it learns.",
+    )
+    width: Annotated[float | None, Flag(metavar="R")] = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Take channels out of STUDENT first, as prune does, until this part of its "
+        "multiply-accumulates stays: 0.5.",
     )
     qat: bool = Field(
         False,
@@ -89,7 +96,7 @@ class DistillConfig(CommonConfig):
         gt=0,
         le=1,
         description="Most that an update moves a weight, as a part of its tensor's size. Default: "
-        "0.001, with --swap 0.003.",
+        "0.001, with --swap or --width 0.003.",
     )
     batch: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(
         4, ge=1, le=1024, description="Images of one update."
@@ -138,11 +145,11 @@ class DistillConfig(CommonConfig):
             return self
         if "target" in self.model_fields_set:
             raise UsageError("--target is for --qat", remedy="add --qat, or leave --target out")
-        if self.teacher is None and self.swap is None and self.control is None:
+        if all(one is None for one in (self.teacher, self.swap, self.width, self.control)):
             raise UsageError(
                 "distill was not told what to learn from",
-                remedy="add --teacher TEACHER.onnx; or --swap A=B, which learns from STUDENT as it "
-                "was",
+                remedy="add --teacher TEACHER.onnx; or --width R or --swap A=B, which learn from "
+                "STUDENT as it was",
             )
         return self
 
@@ -157,7 +164,7 @@ class DistillConfig(CommonConfig):
         """The learning rate in force."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return 0.001 if self.swap is None else 0.003
+        return 0.001 if self.swap is None and self.width is None else 0.003
 
     @property
     def drop_gate(self) -> MaxDrop | None:

@@ -219,6 +219,7 @@ def _result(
         teacher=str(config.images if config.control else config.teacher or config.model),
         lesson=learned.lesson,
         swapped=learned.swapped,
+        width=learned.width,
         before=side_of(seen.before, runs[0], sizes[0]),
         after=side_of(seen.after, runs[1], sizes[1]),
         drop=seen.drop.drop if seen.drop else None,

@@ -36,6 +36,7 @@ from edgecv_cli.stages.distill_teachers import (
     heads_apart,
     heads_of,
 )
+from edgecv_cli.stages.distill_width import Thin, thinner
 from edgecv_cli.stages.qat_result import IntegersRow
 from edgecv_cli.stages.resuming import require_room, resume_line, training_path
 
@@ -80,6 +81,7 @@ class Learned:
         tuned: how the training went.
         lesson: ``raw`` or ``objects``.
         swapped: activation functions that were replaced, and how many.
+        width: multiply-accumulates that stayed, where channels were taken out first.
         images: trained on, and held out.
         seconds: of the training.
         integers: how the training of integers went, where ``model`` is one.
@@ -93,6 +95,7 @@ class Learned:
     seconds: float
     lineage: tuple[Step, ...]
     integers: IntegersRow | None = None
+    width: float | None = None
 
 
 class DistillJob:
@@ -120,15 +123,18 @@ class DistillJob:
         config, student = self._config, self._given.student
         require_float(student.artifact, config.input_size)
         original = normalise(student.artifact.model, input_size=config.input_size)
-        begun, counts = original, None
-        if config.swap is not None:
-            begun, counts = swapped(original, read_swaps(config.swap))
-        program_of(begun)  # refuses by name what training does not know, before torch is asked for
+        program_of(original)  # refuses by name what training does not know, before torch is asked
         torch_module()
         require_room(config.output, resume=config.resume, force=config.force)
+        thin = None
+        if config.width is not None:
+            thin = thinner(config, student.artifact, student.spec, self._context)
+        begun, counts = thin.model if thin else original, None
+        if config.swap is not None:
+            begun, counts = swapped(begun, read_swaps(config.swap))
         began = time.monotonic()
         try:
-            tuned, lesson, pictures = self._trained(original, begun)
+            tuned, lesson, pictures = self._trained(original, begun, self._kept(thin))
         except InterruptedByUser as error:
             error.remedy = f"go on with: {resume_line('distill', config)}"
             raise
@@ -139,16 +145,24 @@ class DistillJob:
             tuned=tuned,
             lesson=lesson,
             swapped=counts,
+            width=thin.share if thin else None,
             images=pictures.counts,
             seconds=time.monotonic() - began,
             lineage=lineage,
         )
 
+    def _kept(self, thin: Thin | None) -> Kept:
+        config = self._config
+        path = training_path(config.output)
+        if thin is None or config.width is None:
+            return Kept(path, resume=config.resume)
+        also, notes = thin.kept(config.width, self._given.student.artifact.content_digest)
+        return Kept(path, resume=config.resume, also=also, notes=notes)
+
     def _trained(
-        self, original: onnx.ModelProto, begun: onnx.ModelProto
+        self, original: onnx.ModelProto, begun: onnx.ModelProto, kept: Kept
     ) -> tuple[Tuned, str, Pictures]:
-        config, given, context = self._config, self._given, self._context
-        kept = Kept(training_path(config.output), resume=config.resume)
+        given, context = self._given, self._context
         raw = self._raw_teacher(original)
         if raw is not None:
             pictures = self._pictures(begun, None)

@@ -41,7 +41,8 @@ def qat_path(config: DistillConfig) -> Path:
 
 def only_integers(config: DistillConfig) -> bool:
     """Whether nothing is learned in float before."""
-    return config.teacher is None and config.swap is None and config.control is None
+    asked = (config.teacher, config.swap, config.width, config.control)
+    return all(one is None for one in asked)
 
 
 def learned_integers(

@@ -40,6 +40,10 @@ class DistillResult(Result):
     swapped: dict[str, int] | None = Field(
         default=None, description="Activation functions that were replaced, and how many."
     )
+    width: float | None = Field(
+        default=None,
+        description="Part of the multiply-accumulates that stayed, where channels were taken out.",
+    )
     before: Side = Field(description="The student as it was given.")
     after: Side
     drop: Drop | None = Field(default=None, description="From before to after; negative: a gain.")

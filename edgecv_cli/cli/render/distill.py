@@ -37,6 +37,7 @@ def render(result: DistillResult) -> Iterator[RenderableType]:
         [
             ("teacher", result.teacher),
             ("swapped", _counts(result.swapped)),
+            ("multiply-accumulates", f"{100 * result.width:.1f} %" if result.width else None),
             ("kept", f"update {result.best} of {result.steps} ({result.ended})"),
             ("integers", _integers(result)),
             ("agreement", _agreement(result)),

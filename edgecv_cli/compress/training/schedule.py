@@ -58,7 +58,8 @@ def rate_at(done: float, peak: float) -> float:
 def split(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which of ``count`` images are trained on, and which only judge.
 
-    One in eight judges, 64 at most. The same count and seed give the same images; both parts hold at least one of two or more.
+    One in eight judges, 64 at most. The same count and seed give the same images; both parts hold
+    at least one of two or more.
     """
     order = np.random.default_rng(seed).permutation(count)
     held_out = min(max(1, count // 8), _MOST_HELD_OUT)
