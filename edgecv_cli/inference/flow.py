@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from edgecv_cli.core.context import SYSTEM, Cancel, Clock
@@ -20,6 +21,21 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _POLL_S = 0.1  # how soon a caller that waits for a result notices that it is to stop
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """How many items wait in the two rooms of a flow, and how many can.
+
+    Attributes:
+        before: wait for a lane; ``most_before`` can.
+        behind: were worked on and wait for their turn; ``most_behind`` can.
+    """
+
+    before: int
+    most_before: int
+    behind: int
+    most_behind: int
 
 
 class Flow(Generic[T, R]):
@@ -84,6 +100,10 @@ class Flow(Generic[T, R]):
             raise
         return self
 
+    def rooms(self) -> Rooms:
+        """Return how many items wait now."""
+        return Rooms(len(self._waiting), self._depth, len(self._results), self._most_out)
+
     def __exit__(self, *_: object) -> None:
         """Stop, and wait for every thread."""
         with self._lock:
@@ -114,6 +134,12 @@ class Flow(Generic[T, R]):
             self.used.add(self._clock() - began)
         if self._failed is not None:
             raise self._failed
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Items before the lanes, and results behind them."""
+        with self._lock:
+            return len(self._waiting), len(self._results)
 
     def _await_next(self) -> bool:
         """Wait for the next result; False at the end."""

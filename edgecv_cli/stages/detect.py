@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
-from edgecv_cli.core.context import Context, Task
+from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.files import Publication
 from edgecv_cli.core.machine_limits import usable_cores
@@ -32,6 +32,7 @@ from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
+from edgecv_cli.stages.detect_live import LiveView
 from edgecv_cli.stages.detect_preview import open_preview
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
 from edgecv_cli.stages.detect_tracking import followed, open_follower
@@ -110,6 +111,7 @@ def run_detect(
                 tracked=config.track,
                 threshold=loaded.profile.threshold,
                 hard_rate=config.hard_rate,
+                sound=not config.blur,  # voices tell who it is
             )
             note = context.progress.note
             sinks += open_sinks(kinds, publication.folder(), note=note, how=how)
@@ -130,8 +132,9 @@ def run_detect(
                 follower=follower,
                 hider=hider,
             )
+            live = LiveView(task, tally, context.clock)
             for _ in results:
-                _show_rate(task, tally, context.clock() - began)
+                live.frame()
         summary = _summary(config, loaded, source, tally, context.clock() - began)
         if hider is not None:
             summary = summary.model_copy(update={"hidden": hider.hidden})
@@ -191,7 +194,7 @@ def detect(
             for sink in sinks:
                 sink.write(result)
             tally.add(len(result.detections), timings, write_ns=context.clock() - began)
-            tally.dropped = flow.dropped
+            tally.dropped, tally.waiting = flow.dropped, flow.waiting
             yield result
     context.cancel.check()
 
@@ -345,12 +348,6 @@ def _usable(found: Detections, wanted: Wanted) -> Detections:
     if wanted.classes is not None:
         keep &= np.isin(found.class_ids, list(wanted.classes))
     return found if keep.all() else found.take(keep)
-
-
-def _show_rate(task: Task, tally: Tally, nanoseconds: int) -> None:
-    task.advance()
-    if nanoseconds > 0:
-        task.describe(f"{tally.frames * 1e9 / nanoseconds:.1f} fps, {tally.detections} found")
 
 
 def _summary(

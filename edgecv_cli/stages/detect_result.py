@@ -81,11 +81,13 @@ class Tally:
     Attributes:
         frames, detections: what came out.
         dropped: frames that were dropped for newer ones.
+        waiting: frames that were read and wait for a lane, and results that wait for their turn.
         lanes: inferences that may be in flight at once.
     """
 
     def __init__(self) -> None:
         self.frames = self.detections = self.dropped = 0
+        self.waiting = (0, 0)
         self.lanes = 1
         self._times = {stage: Times() for stage in STAGES}
 
@@ -101,6 +103,10 @@ class Tally:
         self._times["infer"].add(timings.infer_ns)
         self._times["postprocess"].add(timings.postprocess_ns)
         self._times["write"].add(write_ns)
+
+    def spent(self) -> dict[str, tuple[int, int]]:
+        """Return nanoseconds so far, and of how many frames, by stage."""
+        return {stage: (times.total_ns, times.count) for stage, times in self._times.items()}
 
     def medians(self) -> dict[str, float | None]:
         """Return the median time of each stage, by its key in the summary."""

@@ -47,11 +47,23 @@ class Heat:
         """Read every temperature, and whether a clock is held down."""
         read = {path: degrees for path in self._sensors if (degrees := _degrees(path)) is not None}
         if read:
-            self._hottest.append(max(read.values()))
+            seen = [*self._hottest, max(read.values())]
+            # the first, the hottest and the latest: a run may last for days
+            self._hottest = seen if len(seen) < 4 else [seen[0], max(seen), seen[-1]]
         for path, degrees in read.items():
             self._peaks[path] = max(degrees, self._peaks.get(path, degrees))
         self._looks += 1
         self._capped += any((number(path) or 0) > 0 for path in self._coolers)
+
+    @property
+    def latest_c(self) -> float | None:
+        """The hottest sensor at the last look, in degrees Celsius; None without a sensor."""
+        return self._hottest[-1] / 1000 if self._hottest else None
+
+    def hottest_c(self) -> float | None:
+        """Return the highest temperature now, in degrees Celsius; None without a sensor."""
+        read = [degrees for path in self._sensors if (degrees := _degrees(path)) is not None]
+        return max(read) / 1000 if read else None
 
     def end(self) -> Seen:
         """Say how hot it became."""
