@@ -1,4 +1,4 @@
-"""Where results go. Annotated pictures and videos are here; files for machines in ``exports``.
+"""Where results go. Annotated pictures are here; files for machines in ``exports``.
 
 Sinks write below a folder that the caller publishes as a whole, so that none of them has to
 clean up after itself.
@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgecv_cli.core.errors import OutputError
 from edgecv_cli.core.files import writing
 from edgecv_cli.inference.exports import CocoSink, CsvSink, JsonFileSink, YoloSink
-from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink, PlainSink
+from edgecv_cli.inference.frames import FrameResult, FrameSink, PlainSink
 from edgecv_cli.inference.naming import FileNames, frame_stem
 from edgecv_cli.inference.picked import CropSink, HardSink
+from edgecv_cli.inference.video_sink import VideoSink
 from edgecv_cli.media.draw import draw
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import opencv
-from edgecv_cli.media.video import ASSUMED_RATE, VideoWriter
 
 Note = Callable[[str], None]
 
@@ -44,64 +43,6 @@ class ImageSink(PlainSink):
         save_image(path, drawn(result))
 
 
-class VideoSink(PlainSink):
-    """One annotated video for each source video, at its own frame rate; stills are ignored."""
-
-    def __init__(self, folder: Path, note: Note) -> None:
-        self._folder = folder
-        self._note = note
-        self._names = FileNames()
-        self._source: str | None = None
-        self._writer: VideoWriter | None = None
-
-    def write(self, result: FrameResult) -> None:
-        """Draw and append one frame.
-
-        Raises:
-            OutputError: the video can't be written.
-        """
-        frame = result.frame
-        if frame.video is None:
-            return
-        if self._writer is None or frame.source != self._source:
-            self._finish_file()
-            self._writer = self._start(frame)
-        self._writer.write(drawn(result))
-
-    def finish(self, _summary: Mapping[str, Any], /) -> None:
-        """Complete the last video.
-
-        Raises:
-            OutputError: it could not be written whole.
-        """
-        self._finish_file()
-
-    def close(self) -> None:
-        """Let go of a video that was not completed."""
-        if self._writer is not None:
-            self._writer.abandon()
-            self._writer = None
-
-    def _start(self, frame: Frame) -> VideoWriter:
-        rate = frame.video.frame_rate if frame.video is not None else None
-        name = self._names.pick(Path(frame.source).stem)
-        height, width = frame.image.shape[:2]
-        writer = VideoWriter(
-            self._folder / name, frame_rate=rate or ASSUMED_RATE, size=(width, height)
-        )
-        if rate is None:
-            self._note(f"{frame.source} does not say its frame rate: written at {ASSUMED_RATE:g}")
-        if writer.note is not None:
-            self._note(writer.note)
-        self._source = frame.source
-        return writer
-
-    def _finish_file(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
 @dataclass(frozen=True)
 class HowKept:
     """What sinks go by.
@@ -111,12 +52,14 @@ class HowKept:
         tracked: whether boxes have tracks, which ``csv`` has a column for.
         threshold: the lowest score that counts, for ``hard``.
         hard_rate: pictures that ``hard`` keeps of a minute of video at most.
+        sound: whether the sound of a source may go along with its video.
     """
 
     class_map: Mapping[int, int] | None = None
     tracked: bool = False
     threshold: float = 0.25
     hard_rate: float = 6.0
+    sound: bool = True
 
 
 def open_sinks(
@@ -136,7 +79,7 @@ def open_sinks(
     how = how or HowKept()
     makers: dict[str, Callable[[], FrameSink]] = {
         "image": lambda: ImageSink(folder),
-        "video": lambda: VideoSink(folder, note),
+        "video": lambda: VideoSink(folder, note, drawn, sound=how.sound),
         "json": lambda: JsonFileSink(folder),
         "coco": lambda: CocoSink(folder, how.class_map),
         "csv": lambda: CsvSink(folder, tracked=how.tracked),

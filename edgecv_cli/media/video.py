@@ -56,6 +56,17 @@ def is_video(head: bytes) -> bool:
     )
 
 
+def holds_video(path: Path) -> bool:
+    """Whether a path is a plain file that begins as a video container does."""
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as file:
+            return is_video(file.read(400))
+    except OSError:
+        return False
+
+
 class VideoReader:
     """The frames of one video file, turned as its metadata says.
 

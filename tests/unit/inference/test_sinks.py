@@ -1,4 +1,4 @@
-"""Annotated pictures and videos on disk."""
+"""Annotated pictures on disk."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fakes import CLASSES, found
 from edgecv_cli.core.errors import OutputError
 from edgecv_cli.inference.frames import Frame, FrameResult
 from edgecv_cli.inference.naming import FileNames
-from edgecv_cli.inference.sinks import ImageSink, VideoSink, open_sinks, save_image
+from edgecv_cli.inference.sinks import ImageSink, open_sinks, save_image
 from edgecv_cli.media.draw import draw
 from edgecv_cli.media.images import read_image
-from edgecv_cli.media.video import VideoInfo, VideoReader
+from edgecv_cli.media.video import VideoInfo
 
 BOXES = found((2, 4, 22, 24, 0.9, 1))
 
@@ -24,8 +24,8 @@ def still(source: str) -> FrameResult:
     return FrameResult(Frame(source, 0, picture()), BOXES, CLASSES)
 
 
-def moving(source: str, index: int, rate: float | None = 12.5) -> FrameResult:
-    frame = Frame(source, index, picture(48, 64), index / 12.5, VideoInfo(rate, 3))
+def moving(source: str, index: int) -> FrameResult:
+    frame = Frame(source, index, picture(48, 64), index / 12.5, VideoInfo(12.5, 3))
     return FrameResult(frame, BOXES, CLASSES)
 
 
@@ -54,39 +54,6 @@ def test_frames_of_videos_as_images_are_numbered(tmp_path: Path) -> None:
 def test_image_without_a_format_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"can't be encoded as \.xyz"):
         save_image(tmp_path / "a.xyz", picture())
-
-
-def test_one_video_for_each_source(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path, note=lambda text: None)
-    for result in (
-        moving("x/clip.mp4", 0), moving("x/clip.mp4", 1), still("a.png"),
-        moving("y/clip.avi", 0), moving("y/clip.avi", 1), moving("y/clip.avi", 2),
-    ):  # fmt: skip
-        sink.write(result)
-    sink.finish({})
-    sink.close()
-    counts = {}
-    for path in sorted(tmp_path.iterdir()):
-        with VideoReader(path) as reader:
-            assert reader.info.frame_rate == pytest.approx(12.5)
-            counts[path.name] = len(list(reader))
-    assert counts == {"clip.mp4": 2, "clip_2.mp4": 3}
-
-
-def test_unknown_frame_rate_is_noted(tmp_path: Path) -> None:
-    notes: list[str] = []
-    sink = VideoSink(tmp_path, note=notes.append)
-    sink.write(moving("clip.mp4", 0, rate=None))
-    sink.finish({})
-    assert notes == ["clip.mp4 does not say its frame rate: written at 30"]
-
-
-def test_closing_without_finishing_lets_go(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path, note=lambda text: None)
-    sink.write(moving("clip.mp4", 0))
-    sink.close()
-    sink.close()
-    sink.finish({})
 
 
 def test_open_sinks_by_kind(tmp_path: Path) -> None:
