@@ -17,6 +17,7 @@ import onnx
 from edgecv_cli.compress.training.network import torch_module
 from edgecv_cli.compress.training.pictures import Feed, Shown
 from edgecv_cli.compress.training.program import Program, program_of
+from edgecv_cli.core.errors import UsageError
 from edgecv_cli.detector.ingraph import decoded
 from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.headsplit import value_specs
@@ -41,7 +42,14 @@ def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
         UsageError: it selects boxes itself, or takes more than a picture.
         ModelError: an operator is not known to training, or the outputs contradict the spec.
     """
-    made = decoded(model, spec, value_specs(model), boxes=BOXES, scores=SCORES)
+    try:
+        made = decoded(model, spec, value_specs(model), boxes=BOXES, scores=SCORES)
+    except UsageError as error:
+        raise UsageError(
+            f"the student can't be taught objects: {error.problem}",
+            remedy="give a student without NMS (`edgecv reshape --nms none` takes it out) whose "
+            "one input is the picture",
+        ) from error
     return program_of(made.model)
 
 

@@ -93,6 +93,6 @@ class Network:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"training can't run the {step.op} of node '{step.name}': {reason}",
-                remedy="do without training: --recover reconstruct",
+                remedy="do without training: `edgecv prune --recover reconstruct`",
             ) from error
         return made if isinstance(made, tuple) else (made,)

@@ -112,8 +112,8 @@ class Pictures:
         readable = list(_readable(paths, context))
         if len(readable) < _LEAST:
             raise DataError(
-                f"fine-tuning needs at least {_LEAST} images, {len(readable)} can be read",
-                remedy="give a folder with more --calibration images; 100 or more work well",
+                f"training needs at least {_LEAST} images, {len(readable)} can be read",
+                remedy="give a folder with more images; 100 or more work well",
             )
         train, held_out = split(len(readable), context.seed)
         self._train = [readable[i] for i in train]

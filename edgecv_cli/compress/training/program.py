@@ -126,7 +126,7 @@ def _require_known(model: onnx.ModelProto) -> None:
                 f"training does not know the operator {node.op_type} of node "
                 f"'{node.name or node.output[0]}'",
                 remedy="export the model without it (without NMS, say), or do without training: "
-                "--recover reconstruct",
+                "`edgecv prune --recover reconstruct`",
             )
 
 
