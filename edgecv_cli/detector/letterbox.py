@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from edgecv_cli.core.boxes import FloatArray
 from edgecv_cli.core.require import cv2
-from edgecv_cli.detector.pixels import ByteArray, pad_values, picture_shape, write_pixels
+from edgecv_cli.detector.pixels import (
+    ByteArray,
+    pad_values,
+    picture_shape,
+    takes_pictures,
+    write_pixels,
+)
 from edgecv_cli.detector.spec import InputSpec
 
 
@@ -83,7 +89,11 @@ class Letterbox:
         (top, left), (height, width) = self.offset, self.content
         rows, columns = slice(top, top + height), slice(left, left + width)
         inside = out[:, rows, columns] if self.input.layout == "nchw" else out[rows, columns]
-        write_pixels(self._resized(cv2(), image), self.input, inside, _SCRATCH.planes(self.content))
+        if takes_pictures(self.input) and self.content != self.source:
+            self._resized(cv2(), image, inside)
+            return
+        resized = self._resized(cv2(), image, _SCRATCH.image(self.content))
+        write_pixels(resized, self.input, inside, _SCRATCH.planes(self.content))
 
     def to_source(self, boxes: FloatArray) -> FloatArray:
         """Map boxes [n, 4] (x1, y1, x2, y2) from input to source pixels, clipped to the image."""
@@ -102,14 +112,14 @@ class Letterbox:
         scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
         return (boxes * scale + np.array([left, top, left, top], np.float32)).astype(np.float32)
 
-    def _resized(self, library: Any, image: ByteArray) -> ByteArray:
+    def _resized(self, library: Any, image: ByteArray, into: NDArray[Any]) -> ByteArray:
         if self.content == self.source:
             return image if _rows_are_dense(image) else np.ascontiguousarray(image)
         height, width = self.content
         resized: ByteArray = library.resize(
             image if _rows_are_dense(image) else np.ascontiguousarray(image),
             (width, height),
-            _SCRATCH.image(self.content),
+            into,
             interpolation=library.INTER_NEAREST_EXACT if self._picks() else library.INTER_LINEAR,
         )
         return resized

@@ -30,6 +30,11 @@ def pad_values(spec: InputSpec) -> NDArray[Any]:
     return _tables(spec)[:, spec.pad]
 
 
+def takes_pictures(spec: InputSpec) -> bool:
+    """Whether the input holds pixels as OpenCV does, so that nothing is left to be written."""
+    return spec.dtype == "uint8" and spec.layout == "nhwc" and spec.color == "bgr"
+
+
 def write_pixels(
     image: ByteArray, spec: InputSpec, out: NDArray[Any], planes: list[ByteArray]
 ) -> None:
@@ -45,6 +50,9 @@ def write_pixels(
         _write_interleaved(image, spec, out)
         return
     library = cv2()
+    if spec.dtype == "uint8":
+        library.split(image, list(out[:: -1 if spec.color == "rgb" else 1]))
+        return
     ordered = library.split(image, planes)[:: -1 if spec.color == "rgb" else 1]
     ways = zip(_divisors(spec), _words(_tables(spec)), ordered, _words(out), strict=True)
     for divisor, table, plane, target in ways:
