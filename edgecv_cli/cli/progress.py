@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from edgecv_cli.cli.streams import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -40,7 +40,7 @@ class _Line:
             self._spoke = now
             self._say("")
 
-    def describe(self, text: str) -> None:
+    def describe(self, text: str, details: Sequence[str] = ()) -> None:  # noqa: ARG002
         self._text = plain(text)
 
     def finish(self) -> None:
@@ -84,12 +84,13 @@ class _Bar:
         count = _count(self._done, self._total, self._unit)
         self._display.update(self._row, completed=self._done, count=count)
 
-    def describe(self, text: str) -> None:
-        self._display.update(self._row, text=plain(text))
+    def describe(self, text: str, details: Sequence[str] = ()) -> None:
+        lines = tuple(plain(line) for line in details)
+        self._display.update(self._row, text=plain(text), details=lines)
 
 
 class LiveProgress:
-    """For terminals: one row a task, with a bar, a count, the time, and what it says."""
+    """For terminals: a row a task: a bar, a count, the time, what it says, and details below."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -100,7 +101,9 @@ class LiveProgress:
     def task(self, name: str, total: int | None = None, unit: str = "image") -> Iterator[Task]:
         """Open a task; when it ends its row stays, or goes if it was part of another's."""
         display = self._started()
-        row = display.add_task(plain(name), total=total, count=_count(0, total, unit), text="")
+        row = display.add_task(
+            plain(name), total=total, count=_count(0, total, unit), text="", details=()
+        )
         self._open += 1
         try:
             yield _Bar(display, row, total, unit)
@@ -121,10 +124,12 @@ class LiveProgress:
 
     def _started(self) -> RichProgress:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+        from edgecv_cli.cli.live_rows import LiveRows
 
         if self._display is None:
-            self._display = Progress(
+            self._display = LiveRows(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[count]}", markup=False),

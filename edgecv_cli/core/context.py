@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,8 +19,11 @@ class Task(Protocol):
         """Report that ``amount`` more units are done."""
         ...
 
-    def describe(self, text: str) -> None:
-        """Show ``text`` beside the bar: the best so far, a rate, the current file."""
+    def describe(self, text: str, details: Sequence[str] = ()) -> None:
+        """Show ``text`` beside the bar: the best so far, a rate, the current file.
+
+        ``details`` are lines for a live display, which go when nothing is said any more.
+        """
         ...
 
 
@@ -42,7 +45,7 @@ class _SilentTask:
     def advance(self, amount: int = 1) -> None:
         """Do nothing."""
 
-    def describe(self, text: str) -> None:
+    def describe(self, text: str, details: Sequence[str] = ()) -> None:
         """Do nothing."""
 
 

@@ -100,10 +100,6 @@ class Flow(Generic[T, R]):
             raise
         return self
 
-    def rooms(self) -> Rooms:
-        """Return how many items wait now."""
-        return Rooms(len(self._waiting), self._depth, len(self._results), self._most_out)
-
     def __exit__(self, *_: object) -> None:
         """Stop, and wait for every thread."""
         with self._lock:
@@ -135,11 +131,11 @@ class Flow(Generic[T, R]):
         if self._failed is not None:
             raise self._failed
 
-    @property
-    def waiting(self) -> tuple[int, int]:
-        """Items before the lanes, and results behind them."""
+    def rooms(self) -> Rooms:
+        """Return how many items wait now."""
         with self._lock:
-            return len(self._waiting), len(self._results)
+            waiting, done = len(self._waiting), len(self._results)
+        return Rooms(waiting, self._depth, done, self._most_out)
 
     def _await_next(self) -> bool:
         """Wait for the next result; False at the end."""

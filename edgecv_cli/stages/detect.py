@@ -135,6 +135,7 @@ def run_detect(
             live = LiveView(task, tally, context.clock)
             for _ in results:
                 live.frame()
+            live.end()
         summary = _summary(config, loaded, source, tally, context.clock() - began)
         if hider is not None:
             summary = summary.model_copy(update={"hidden": hider.hidden})
@@ -194,7 +195,7 @@ def detect(
             for sink in sinks:
                 sink.write(result)
             tally.add(len(result.detections), timings, write_ns=context.clock() - began)
-            tally.dropped, tally.waiting = flow.dropped, flow.waiting
+            tally.look(flow.rooms(), flow.dropped)
             yield result
     context.cancel.check()
 
@@ -370,6 +371,7 @@ def _summary(
         **tally.medians(),
         in_flight=tally.lanes,
         dropped=tally.dropped,
+        queues=tally.queues(),
         limit=tally.limit(nanoseconds),
         engine=loaded.execution.engine,
         provider=loaded.execution.provider,

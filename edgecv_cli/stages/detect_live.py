@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv_cli.core.context import Clock, Task
 from edgecv_cli.measure.machine.heat import Heat
-from edgecv_cli.stages.detect_result import STAGES, Tally
+from edgecv_cli.stages.detect_result import STAGE_NAMES, Tally, limit_of
 
 _EVERY_NS = 500_000_000
-_SHORT = {"preprocess": "pre", "postprocess": "post"}
+_LOOKS = 4  # what is told is of that many last looks: two seconds, or of slower frames more
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Where a run was at a time: frames, and nanoseconds and their number by stage."""
+
+    at: int
+    frames: int
+    spent: Mapping[str, tuple[int, int]]
 
 
 class LiveView:
-    """Says how the last half second went.
+    """Says how the last two seconds went, every half second.
 
     Args:
         task: the row on the terminal.
@@ -26,37 +38,67 @@ class LiveView:
         self._task, self._tally, self._clock = task, tally, clock
         self._heat = Heat(root)
         self._heat.begin()
-        self._since = clock()
-        self._frames = 0
-        self._spent = tally.spent()
+        self._began = self._look()
+        self._looks = deque([self._began], maxlen=_LOOKS)
 
     def frame(self) -> None:
         """Count a frame, and say anew what there is to say where its time has come."""
         self._task.advance()
-        now = self._clock()
-        if now - self._since < _EVERY_NS:
+        if self._clock() - self._looks[-1].at < _EVERY_NS:
             return
-        frames, spent = self._tally.frames - self._frames, self._tally.spent()
-        parts = [
-            f"{frames * 1e9 / (now - self._since):.1f} fps, {self._tally.detections} found",
-            self._stages(spent),
-            f"waiting {self._tally.waiting[0]} + {self._tally.waiting[1]}",
-            f"{self._tally.dropped} dropped" if self._tally.dropped else "",
-            self._warmth(),
-        ]
-        self._task.describe("; ".join(part for part in parts if part))
-        self._since, self._frames, self._spent = now, self._tally.frames, spent
-
-    def _stages(self, spent: dict[str, tuple[int, int]]) -> str:
-        """Say what a frame took of late in each stage, in milliseconds."""
-        told = []
-        for stage in STAGES:
-            total, count = (b - a for a, b in zip(self._spent[stage], spent[stage], strict=True))
-            if count:
-                told.append(f"{_SHORT.get(stage, stage)} {total / count / 1e6:.1f}")
-        return " ".join(told) + " ms" if told else ""
-
-    def _warmth(self) -> str:
+        now, before = self._look(), self._looks[0]
+        self._looks.append(now)
         self._heat.sample()
-        latest = self._heat.latest_c
-        return "" if latest is None else f"{latest:.0f} °C"
+        self._task.describe(self._rate(before, now), self._details(before, now))
+
+    def end(self) -> None:
+        """Say how the whole run went."""
+        now = self._look()
+        if now.frames and now.at > self._began.at:
+            self._task.describe(self._rate(self._began, now))
+
+    def _look(self) -> _Look:
+        return _Look(self._clock(), self._tally.frames, self._tally.spent())
+
+    def _rate(self, before: _Look, now: _Look) -> str:
+        rate = (now.frames - before.frames) * 1e9 / (now.at - before.at)
+        return f"{rate:.1f} fps, {self._tally.detections} found"
+
+    def _details(self, before: _Look, now: _Look) -> tuple[str, ...]:
+        mean, rooms = _means(before, now), self._tally.rooms
+        lanes = self._tally.lanes
+        detecting = ", ".join(
+            f"{STAGE_NAMES[stage]} {mean[stage]}" for stage in ("preprocess", "infer")
+        )
+        then = ("", "")
+        if rooms is not None:
+            then = (
+                f", then {rooms.before} of {rooms.most_before} waiting",
+                f", then {rooms.behind} of {rooms.most_behind} waiting",
+            )
+        return (
+            f"reading {mean['read']} ms{then[0]}",
+            f"{detecting}, post-processing {mean['postprocess']} ms, {lanes} at once{then[1]}",
+            f"writing {mean['write']} ms",
+            self._state(before, now),
+        )
+
+    def _state(self, before: _Look, now: _Look) -> str:
+        """Say what holds the run up, what it loses, and how warm the processor is."""
+        spent = {stage: now.spent[stage][0] - before.spent[stage][0] for stage in now.spent}
+        limit = limit_of(spent, self._tally.lanes, now.at - before.at)
+        said = [f"limit: {STAGE_NAMES[limit.stage]}, busy {limit.busy:.0%} of the time"]
+        if self._tally.dropped:
+            said.append(f"{self._tally.dropped} dropped")
+        if self._heat.latest_c is not None:
+            said.append(f"{self._heat.latest_c:.0f} °C")
+        return "; ".join(said)
+
+
+def _means(before: _Look, now: _Look) -> dict[str, str]:
+    """Return what a frame took in each stage, in milliseconds; a dash where none came by."""
+    means = {}
+    for stage, (total, count) in now.spent.items():
+        past, passed = before.spent[stage]
+        means[stage] = f"{(total - past) / (count - passed) / 1e6:.1f}" if count > passed else "-"
+    return means

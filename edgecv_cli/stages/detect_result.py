@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from edgecv_cli.core.result import Part, Result
+from edgecv_cli.inference.flow import Rooms
 from edgecv_cli.inference.predictor import Timings
 from edgecv_cli.inference.times import Times
 
-STAGES = ("read", "preprocess", "infer", "postprocess", "write")
+STAGE_NAMES = {
+    "read": "reading",
+    "preprocess": "preprocessing",
+    "infer": "inference",
+    "postprocess": "post-processing",
+    "write": "writing",
+}
+STAGES = tuple(STAGE_NAMES)
 
 
 class SkippedSource(Part):
@@ -23,6 +33,18 @@ class Limit(Part):
 
     stage: str = Field(description="read, preprocess, infer, postprocess or write.")
     busy: float = Field(description="Share of the run in which its threads had work, 0..1.")
+
+
+class Queues(Part):
+    """Frames in the two queues, on average over the run, looked at when a frame was done.
+
+    Before a stage that is slower than those in front of it the queue is full.
+    """
+
+    to_detect: float = Field(description="Read, and waiting to be detected.")
+    to_detect_most: int = Field(description="As many as that queue holds.")
+    to_write: float = Field(description="Detected, and waiting to be written in their order.")
+    to_write_most: int = Field(description="As many as that queue holds.")
 
 
 class LineCrossings(Part):
@@ -68,6 +90,7 @@ class DetectSummary(Result):
     write_p50_ms: float | None = Field(default=None, description="All sinks, drawing included.")
     in_flight: int = Field(default=1, description="Frames that may be detected at once.")
     dropped: int = Field(default=0, description="Frames that newer ones took the place of.")
+    queues: Queues | None = None
     limit: Limit | None = None
     engine: str
     provider: str = Field(description="What really ran, as the engine reports it.")
@@ -81,13 +104,14 @@ class Tally:
     Attributes:
         frames, detections: what came out.
         dropped: frames that were dropped for newer ones.
-        waiting: frames that were read and wait for a lane, and results that wait for their turn.
+        rooms: what waited when the last frame was done.
         lanes: inferences that may be in flight at once.
     """
 
     def __init__(self) -> None:
         self.frames = self.detections = self.dropped = 0
-        self.waiting = (0, 0)
+        self.rooms: Rooms | None = None
+        self._waited = [0, 0]
         self.lanes = 1
         self._times = {stage: Times() for stage in STAGES}
 
@@ -103,6 +127,24 @@ class Tally:
         self._times["infer"].add(timings.infer_ns)
         self._times["postprocess"].add(timings.postprocess_ns)
         self._times["write"].add(write_ns)
+
+    def look(self, rooms: Rooms, dropped: int) -> None:
+        """Take what waits at the end of a frame, and what was dropped so far."""
+        self.rooms, self.dropped = rooms, dropped
+        self._waited[0] += rooms.before
+        self._waited[1] += rooms.behind
+
+    def queues(self) -> Queues | None:
+        """Return how many frames waited, on average; None before the first."""
+        if self.rooms is None or not self.frames:
+            return None
+        before, behind = (total / self.frames for total in self._waited)
+        return Queues(
+            to_detect=before,
+            to_detect_most=self.rooms.most_before,
+            to_write=behind,
+            to_write_most=self.rooms.most_behind,
+        )
 
     def spent(self) -> dict[str, tuple[int, int]]:
         """Return nanoseconds so far, and of how many frames, by stage."""
@@ -121,13 +163,24 @@ class Tally:
         if not self.frames or nanoseconds <= 0:
             return None
         spent = {stage: times.total_ns for stage, times in self._times.items()}
-        teams = (
-            (("read",), 1),
-            (("preprocess", "infer", "postprocess"), self.lanes),
-            (("write",), 1),
-        )
-        busy, stages = max(
-            (sum(spent[stage] for stage in stages) / (threads * nanoseconds), stages)
-            for stages, threads in teams
-        )
-        return Limit(stage=max(stages, key=lambda stage: spent[stage]), busy=min(1.0, busy))
+        return limit_of(spent, self.lanes, nanoseconds)
+
+
+def limit_of(spent: Mapping[str, int], lanes: int, nanoseconds: int) -> Limit:
+    """Return the stage that sets the pace: of who is busy most, what takes most.
+
+    Args:
+        spent: nanoseconds by stage.
+        lanes: inferences that may be in flight at once.
+        nanoseconds: in which the stages spent them; above 0.
+    """
+    teams = (
+        (("read",), 1),
+        (("preprocess", "infer", "postprocess"), lanes),
+        (("write",), 1),
+    )
+    busy, stages = max(
+        (sum(spent[stage] for stage in stages) / (threads * nanoseconds), stages)
+        for stages, threads in teams
+    )
+    return Limit(stage=max(stages, key=lambda stage: spent[stage]), busy=min(1.0, busy))

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from edgecv_cli.stages.detect_result import DetectSummary, LineCrossings
 
 SHOWN_FRAMES = 20
-_NAMES = {
-    "read": "reading", "preprocess": "preprocessing", "infer": "inference",
-    "postprocess": "post-processing", "write": "writing",
-}  # fmt: skip
 
 
 class FirstFrames:
@@ -52,6 +48,7 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("speed", _speed(summary)),
             ("medians", _medians(summary)),
             ("limit", _limit(summary)),
+            ("queues", _queues(summary)),
             ("dropped", f"{summary.dropped} frames for newer ones" if summary.dropped else None),
             ("hidden", None if summary.hidden is None else f"{summary.hidden} boxes"),
             ("tracks", None if summary.tracks is None else str(summary.tracks)),
@@ -111,4 +108,16 @@ def _limit(summary: DetectSummary) -> str | None:
     if summary.limit is None:
         return None
     many = f", {summary.in_flight} in flight" if summary.in_flight > 1 else ""
-    return f"{_NAMES[summary.limit.stage]}, busy {summary.limit.busy:.0%} of the time{many}"
+    from edgecv_cli.stages.detect_result import STAGE_NAMES
+
+    return f"{STAGE_NAMES[summary.limit.stage]}, busy {summary.limit.busy:.0%} of the time{many}"
+
+
+def _queues(summary: DetectSummary) -> str | None:
+    queues = summary.queues
+    if queues is None or summary.frames < 2:
+        return None
+    return (
+        f"{queues.to_detect:.1f} of {queues.to_detect_most} waited for detection, "
+        f"{queues.to_write:.1f} of {queues.to_write_most} for writing"
+    )

@@ -60,11 +60,6 @@ class Heat:
         """The hottest sensor at the last look, in degrees Celsius; None without a sensor."""
         return self._hottest[-1] / 1000 if self._hottest else None
 
-    def hottest_c(self) -> float | None:
-        """Return the highest temperature now, in degrees Celsius; None without a sensor."""
-        read = [degrees for path in self._sensors if (degrees := _degrees(path)) is not None]
-        return max(read) / 1000 if read else None
-
     def end(self) -> Seen:
         """Say how hot it became."""
         self.sample()

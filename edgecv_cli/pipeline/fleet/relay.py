@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -17,7 +17,7 @@ class _Counted:
         self._done += amount
         self._tell()
 
-    def describe(self, text: str) -> None:
+    def describe(self, text: str, details: Sequence[str] = ()) -> None:  # noqa: ARG002
         self._text = text
         self._tell()
 

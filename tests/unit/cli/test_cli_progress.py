@@ -2,7 +2,10 @@ import io
 import itertools
 
 import pytest
+from rich.console import Console, Group
+from rich.progress import TextColumn
 
+from edgecv_cli.cli.live_rows import LiveRows
 from edgecv_cli.cli.progress import LiveProgress, PlainProgress
 
 
@@ -96,6 +99,31 @@ def test_a_live_row_shows_its_count_and_its_words():
         task.describe("12 fps")
     for part in ("detect", "5 frames", "12 fps"):
         assert part in out.getvalue()
+
+
+def test_details_stand_below_the_rows_and_are_cut_to_the_width():
+    console = Console(file=io.StringIO(), width=40)
+    rows = LiveRows(TextColumn("{task.description}"), console=console)
+    rows.add_task("detect", details=("reading [x]", 60 * "w"))
+    rows.add_task("other", details=())
+    console.print(Group(*rows.get_renderables()))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert lines == ["detect", "other", "  reading [x]", f"  {37 * 'w'}…"]
+
+
+def test_a_live_row_can_be_given_details():
+    out = io.StringIO()
+    with LiveProgress(out).task("detect") as task:
+        task.describe("12 fps", ["writing\x1b[2J"])
+    assert "writing" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_lines_of_a_log_leave_details_out(clock):
+    out = io.StringIO()
+    with PlainProgress(out, clock).task("detect") as task:
+        task.describe("12 fps", ["reading 1.0 ms"])
+    assert out.getvalue() == "detect: done in 0.0 s (12 fps)\n"
 
 
 def test_live_display_closes_when_a_task_fails():
