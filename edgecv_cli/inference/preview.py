@@ -1,7 +1,7 @@
 """A look at what detect sees, over HTTP: Motion JPEG in a page, and numbers.
 
 Only this machine is served unless another address is asked for by name. Nothing is read from a
-client but its request line; there are three paths, and none of them is a file's.
+client but its request line and headers; there are four paths, and none of them is a file's.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,16 +24,36 @@ from edgecv_cli.media.opencv import opencv
 
 LOOPBACK = "127.0.0.1"
 _QUALITY = 80
-_PATIENCE_S = 5.0  # for a client that takes nothing
+_LONGEST = 1280  # pixels of a side: more is neither seen in a page nor cheap
+_PATIENCE_S = 5.0  # for a client that takes or says nothing
 _WAIT_S = 0.5  # how soon a waiting client notices the end
-_MOST_CLIENTS = 8
+_MOST_LOOKING = 8
+_MOST_CLIENTS = 32  # each has a thread
 _BOUNDARY = "edgecv-frame"
 _PAGE = b"""<!doctype html><meta charset=utf-8><title>edgecv</title>
 <style>body{margin:0;background:#111;color:#ddd;font:14px sans-serif}img{max-width:100%}</style>
-<img src=/stream.mjpg alt="what detect sees"><pre id=stats></pre>
-<script>setInterval(async()=>{try{stats.textContent=JSON.stringify(await(await fetch(
-'/stats.json')).json(),null,1)}catch(e){stats.textContent='ended'}},1000)</script>
+<img src=/stream.mjpg alt="what detect sees"><pre id=stats></pre><script src=/page.js></script>
 """
+_SCRIPT = b"""const stats = document.getElementById('stats');
+setInterval(async () => {
+  try {
+    stats.textContent = JSON.stringify(await (await fetch('/stats.json')).json(), null, 1);
+  } catch (error) {
+    stats.textContent = 'ended';
+  }
+}, 1000);
+"""
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self'; "
+    "script-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""No other page may show, embed or read any of it."""
 
 
 class Preview:
@@ -59,15 +81,15 @@ class Preview:
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._encoding = threading.Lock()
         self._ended = False
-        self._clients = threading.BoundedSemaphore(_MOST_CLIENTS)
+        self._lookers = threading.BoundedSemaphore(_MOST_LOOKING)
         try:
             self._server = _Server((host, port), self)
         except OSError as error:
             raise OutputError(
-                f"--serve can't listen at {host}:{port}: {error.strerror or error}",
+                f"--serve can't listen at {_place(host, port)}: {error.strerror or error}",
                 remedy="give another port, such as --serve 8081, or 0 for any that is free",
             ) from error
-        self.url = f"http://{host}:{self._server.server_address[1]}/"
+        self.url = f"http://{_place(host, self._server.server_address[1])}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="edgecv-preview", daemon=True
         )
@@ -124,22 +146,52 @@ class Preview:
 
     def enter(self) -> bool:
         """Count a client that looks at pictures; False where there are enough of them."""
-        return self._clients.acquire(blocking=False)
+        return self._lookers.acquire(blocking=False)
 
     def leave(self) -> None:
         """A client that looked has gone."""
-        self._clients.release()
+        self._lookers.release()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # the end waits for all of them
     block_on_close = True
+    request_queue_size = 2 * _MOST_CLIENTS  # those too many are to be told, not left waiting
 
     def __init__(self, address: tuple[str, int], preview: Preview) -> None:
         self.preview = preview
+        self._open: set[socket.socket] = set()
+        self._opening = threading.Lock()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind, and ask no name server what this machine is called, as the base class does."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        """Take no more clients than there may be threads."""
+        with self._opening:
+            if len(self._open) >= _MOST_CLIENTS:
+                return False
+            self._open.add(request)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a client, and close its connection."""
+        with self._opening:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening, hang up on those who are slow to listen, and wait for every thread."""
+        with self._opening:
+            for request in self._open:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client went away: nobody needs to know."""
@@ -151,8 +203,13 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "edgecv", ""
 
     def do_GET(self) -> None:
-        """Answer one of three paths."""
-        answers = {"/": self._page, "/stats.json": self._stats, "/stream.mjpg": self._stream}
+        """Answer one of four paths."""
+        answers = {
+            "/": lambda: self._whole("text/html; charset=utf-8", _PAGE),
+            "/page.js": lambda: self._whole("text/javascript; charset=utf-8", _SCRIPT),
+            "/stats.json": self._stats,
+            "/stream.mjpg": self._stream,
+        }
         if not self._is_asked_by_name():
             self.send_error(HTTPStatus.FORBIDDEN)
             return
@@ -167,11 +224,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return host.casefold() in {"localhost", socket.gethostname().casefold()}
+            name = socket.gethostname().casefold()
+            return host.casefold() in {"localhost", name, f"{name}.local"}
         return True
-
-    def _page(self) -> None:
-        self._whole("text/html; charset=utf-8", _PAGE)
 
     def _stats(self) -> None:
         self._whole("application/json", json.dumps(self.server.preview.stats()).encode())
@@ -197,14 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, kind: str, more: Mapping[str, str]) -> None:
         self.send_response(HTTPStatus.OK)
-        fixed = {
-            "Content-Type": kind,
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Cross-Origin-Resource-Policy": "same-origin",
-        }
-        for name, value in {**fixed, **more}.items():
+        for name, value in {"Content-Type": kind, **_HEADERS, **more}.items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -216,11 +264,17 @@ def where_to_listen(text: str) -> tuple[str, int]:
         UsageError: it is neither.
     """
     host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+    bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if bare or not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise UsageError(
-            f"--serve {text[:60]}: that is no port", remedy="give --serve 8080, or HOST:8080"
+            f"--serve {text[:60]}: that is no port",
+            remedy="give --serve 8080, HOST:8080 or [IPV6]:8080",
         )
     return host.strip("[]") or LOOPBACK, int(port)
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_local(host: str) -> bool:
@@ -233,5 +287,9 @@ def is_local(host: str) -> bool:
 
 def _jpeg(image: Image) -> bytes:
     library = opencv()
+    scale = _LONGEST / max(image.shape[:2])
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+        image = library.resize(image, size, interpolation=library.INTER_AREA)
     _, data = library.imencode(".jpg", image, [library.IMWRITE_JPEG_QUALITY, _QUALITY])
     return bytes(data.tobytes())

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from fakes import CLASSES, found
 
 from edgecv_cli.core.errors import OutputError, UsageError
 from edgecv_cli.inference.frames import Frame, FrameResult
-from edgecv_cli.inference.preview import Preview, is_local, where_to_listen
+from edgecv_cli.inference.preview import Preview, _Handler, is_local, where_to_listen
 from edgecv_cli.media.video import VideoInfo
 
 
@@ -27,10 +28,12 @@ def result(index, shade=0):
 
 @pytest.fixture
 def preview():
+    before = threading.enumerate()
     made = Preview("127.0.0.1", 0, lambda one: one.frame.image)
     yield made
     made.close()
-    assert not [one for one in threading.enumerate() if one.name == "edgecv-preview"]
+    left = [one.name for one in threading.enumerate() if one not in before]
+    assert left == []
 
 
 def asked(preview, path, host=None):
@@ -53,6 +56,9 @@ def test_the_page_and_the_numbers(preview):
     preview.write(result(1))
     page = asked(preview, "/")
     assert (page.status, page.getheader("X-Frame-Options")) == (200, "DENY")
+    assert "frame-ancestors 'none'" in page.getheader("Content-Security-Policy")
+    assert page.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    assert b"/stats.json" in asked(preview, "/page.js").read()
     assert b"/stream.mjpg" in page.read()
     told = json.loads(asked(preview, "/stats.json").read())
     assert told == {"frames": 2, "objects": 4, "frame": 1, "now": {"bolt": 2}}
@@ -89,6 +95,50 @@ def test_only_three_paths_by_this_machines_names(preview, path, host, status):
     assert asked(preview, path, host).status == status
 
 
+@pytest.fixture
+def connected(preview):
+    """Opens connections that say nothing yet."""
+    host, port = preview.url.split("/")[2].split(":")
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+
+
+def test_who_says_nothing_does_not_hold_up_the_end(preview, connected, monkeypatch):
+    monkeypatch.setattr(_Handler, "timeout", None)
+    for _ in range(3):
+        connected()
+    asked(preview, "/stats.json").read()  # by now all of them have a thread
+    closing = threading.Thread(target=preview.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_there_are_no_more_threads_than_clients_that_are_taken(connected):
+    before = threading.active_count()
+    many = [connected() for _ in range(40)]
+    assert many[-1].recv(1) == b""
+    assert threading.active_count() - before <= 32
+
+
+def test_too_many_who_look_are_told(preview, connected):
+    preview.write(result(0))
+    lookers = [connected() for _ in range(9)]
+    said = []
+    for one in lookers:
+        one.sendall(b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        said.append(one.recv(12)[-3:])
+    assert said == [b"200"] * 8 + [b"503"]
+
+
+def test_large_frames_are_shown_smaller(preview):
+    frame = Frame("a.png", 0, picture(30, 2600), None, None)
+    preview.write(FrameResult(frame, found(), CLASSES))
+    looker = asked(preview, "/stream.mjpg")
+    assert next_picture(looker).shape[:2] == (15, 1280)
+    looker.close()
+
+
 def test_an_address_that_is_taken_is_told(preview):
     port = int(preview.url.rsplit(":", 1)[1].strip("/"))
     with pytest.raises(OutputError, match="--serve can't listen at") as caught:
@@ -103,6 +153,6 @@ def test_addresses():
     assert [is_local(one) for one in ("127.0.0.1", "::1", "localhost", "0.0.0.0")] == [
         True, True, True, False
     ]  # fmt: skip
-    for wrong in ("http", "1:2:x", "99999", ""):
+    for wrong in ("http", "1:2:x", "::1", "99999", ""):
         with pytest.raises(UsageError, match="no port"):
             where_to_listen(wrong)
