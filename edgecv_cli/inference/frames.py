@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edgecv_cli.core.boxes import Detections, IntArray
+from edgecv_cli.core.boxes import Detections, FloatArray, IntArray
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.video import VideoInfo
 
@@ -40,12 +40,15 @@ class FrameResult:
         class_names: by the model's class index.
         track_ids: int64 [n], the track of each box, from 1 on, and 0 where it has none (yet);
             None where nothing is tracked.
+        hidden: float32 [n, 4], boxes that were made unrecognisable in the frame; None where
+            nothing is to be.
     """
 
     frame: Frame
     detections: Detections
     class_names: Sequence[str]
     track_ids: IntArray | None = None
+    hidden: FloatArray | None = None
 
     def class_name(self, class_id: int) -> str:
         """Return a class's name, or its index in words where the model gives no name."""

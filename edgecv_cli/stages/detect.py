@@ -191,7 +191,8 @@ def detect(
     with on_calling_threads(), flow:
         for seen, timings in flow:
             began = context.clock()
-            result = seen if follower is None else follower.follow(seen)
+            result = seen if hider is None else hider.linger(seen)
+            result = result if follower is None else follower.follow(result)
             for sink in sinks:
                 sink.write(result)
             tally.add(len(result.detections), timings, write_ns=context.clock() - began)
@@ -220,13 +221,14 @@ def _lane(
 ) -> Callable[[Frame], tuple[FrameResult, Timings]]:
     def detected(frame: Frame) -> tuple[FrameResult, Timings]:
         found, timings = predictor.predict_timed(frame.image)
+        hidden = None if wanted.hider is None else wanted.hider.boxes(found)
         if wanted.hider is not None:
             began = context.clock()
             frame = wanted.hider.hide(frame, found)
             spent = timings.postprocess_ns + context.clock() - began
             timings = replace(timings, postprocess_ns=spent)
         usable = _usable(found, wanted)
-        return FrameResult(frame, usable, loaded.spec.classes), timings
+        return FrameResult(frame, usable, loaded.spec.classes, hidden=hidden), timings
 
     return detected
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from clips import picture, write_picture
-from fakes import FakePredictor, found, loaded
+from fakes import CLASSES, FakePredictor, found, loaded
 
 from edgecv_cli.config.detect import DetectConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.detector.profiles import Profile
-from edgecv_cli.inference.frames import Frame
+from edgecv_cli.inference.frames import Frame, FrameResult
 from edgecv_cli.inference.privacy import Hider, hiding_profile
 from edgecv_cli.media.images import read_image
+from edgecv_cli.media.video import VideoInfo
 from edgecv_cli.stages.detect import run_detect
 
 
@@ -75,3 +76,29 @@ def test_a_class_that_is_not_there_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UsageError, match="--blur: the model has no class 'hexnut'") as caught:
         run_detect(config, Context(), load=lambda _: loaded())
     assert "hex nut" in caught.value.remedy
+
+
+def seen(index, *rows, source="clip.mp4"):
+    hider = Hider({1})
+    frame = Frame(source, index, noise(), index / 10, VideoInfo(10.0, None))
+    boxes = found(*rows)
+    return FrameResult(hider.hide(frame, boxes), boxes, CLASSES, hidden=hider.boxes(boxes))
+
+
+def test_a_box_that_is_missed_stays_hidden_where_it_was_for_ten_frames():
+    hider = Hider({1})
+    box = (20, 10, 60, 50, 0.9, 1)
+    frames = [hider.linger(seen(0, box)), *(hider.linger(seen(at)) for at in range(1, 12))]
+    few = [len(np.unique(one.frame.image[10:50, 20:60].reshape(-1, 3), axis=0)) for one in frames]
+    assert [count <= 36 for count in few] == [True] * 11 + [False]
+    assert hider.hidden == 10
+
+
+def test_what_is_found_again_moves_on_and_no_other_source_is_touched():
+    hider = Hider({1})
+    first, second = seen(0, (20, 10, 60, 50, 0.9, 1)), seen(1, (26, 10, 66, 50, 0.2, 1))
+    hider.linger(first)
+    assert hider.linger(second).frame is second.frame
+    other = seen(0, source="other.mp4")
+    assert hider.linger(other).frame is other.frame
+    assert hider.hidden == 0
