@@ -74,11 +74,14 @@ class DetectConfig(CommonConfig):
     save: Annotated[tuple[Save, ...], Flag(metavar="KIND,..."), BeforeValidator(_split)] = Field(
         (),
         description="What to save: image, video, json, coco, csv, yolo, crops (objects), hard "
-        "(frames with scores just above the threshold). Default: json, and image for images, video "
-        "for videos.",
+        "(frames with scores near the threshold, or with things that come and go). Default: json, "
+        "and image for images, video for videos.",
     )
     hard_rate: Annotated[float, Flag(metavar="N")] = Field(
-        6.0, gt=0, le=6000, description="Frames that --save hard keeps of a minute of video."
+        6.0,
+        gt=0,
+        le=6000,
+        description="Frames that --save hard keeps of a minute of video at most.",
     )
     conf: Annotated[float | None, Flag(metavar="F")] = Field(
         None, ge=0, le=1, description="Lowest score that counts. Default: the model's own."

@@ -14,8 +14,9 @@ from edgecv_cli.core.errors import OutputError
 from edgecv_cli.core.files import writing
 from edgecv_cli.inference.exports import CocoSink, CsvSink, JsonFileSink, YoloSink
 from edgecv_cli.inference.frames import FrameResult, FrameSink, PlainSink
+from edgecv_cli.inference.hard import HardSink
 from edgecv_cli.inference.naming import FileNames, frame_stem
-from edgecv_cli.inference.picked import CropSink, HardSink
+from edgecv_cli.inference.picked import CropSink
 from edgecv_cli.inference.video_sink import VideoSink
 from edgecv_cli.media.draw import draw
 from edgecv_cli.media.images import Image

@@ -33,7 +33,7 @@ from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
 from edgecv_cli.stages.detect_live import LiveView
-from edgecv_cli.stages.detect_preview import open_preview
+from edgecv_cli.stages.detect_preview import kept, open_preview
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
 from edgecv_cli.stages.detect_tracking import followed, open_follower
 
@@ -137,6 +137,7 @@ def run_detect(
                 live.frame()
             live.end()
         summary = _summary(config, loaded, source, tally, context.clock() - began)
+        summary = summary.model_copy(update=kept(sinks))
         if hider is not None:
             summary = summary.model_copy(update={"hidden": hider.hidden})
         if follower is not None:

@@ -79,6 +79,9 @@ class DetectSummary(Result):
     hidden: int | None = Field(
         default=None, description="Boxes that --blur made unrecognisable, doubtful ones too."
     )
+    kept: dict[str, int] | None = Field(
+        default=None, description="Pictures that --save crops and --save hard kept, by kind."
+    )
     seconds: float = Field(description="From the first read to the last result written.")
     fps: float | None = Field(default=None, description="frames / seconds, end to end.")
     read_p50_ms: float | None = Field(default=None, description="Reading and decoding a frame.")

@@ -53,6 +53,7 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
             ("hidden", None if summary.hidden is None else f"{summary.hidden} boxes"),
             ("tracks", None if summary.tracks is None else str(summary.tracks)),
             *(_crossed(one) for one in summary.lines or ()),
+            ("kept", _kept(summary)),
             ("saved in", summary.output),
         ]
     )
@@ -63,6 +64,12 @@ def render(summary: DetectSummary, shown: FirstFrames) -> Iterator[RenderableTyp
         "dim",
     )
     yield from measured_on(summary.machine)
+
+
+def _kept(summary: DetectSummary) -> str | None:
+    names = {"crops": "objects cut out", "hard": "frames worth labelling"}
+    counts = (summary.kept or {}).items()
+    return ", ".join(f"{count} {names.get(kind, kind)}" for kind, count in counts) or None
 
 
 def _crossed(counted: LineCrossings) -> tuple[str, str]:
