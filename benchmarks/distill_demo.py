@@ -11,7 +11,7 @@ Parts, each from the files of those before it, kept in the work folder:
               is a good init")
     labels    that one, taught by labels (--control labels)
     objects   that one, taught by what the whole detector finds: same start, images, updates, rate
-    raw       that one, taught by the raw predictions of the whole detector, likewise
+    dense     that one, taught by each candidate of the whole detector, likewise
     table     mAP of all on the 440 labelled scenes, and what they cost
 
 Training scenes are drawn (series 45, which nothing else uses); their labels are read by the part
@@ -51,7 +51,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "calibration_data"
 ORIGINAL = DATA / "builtin_detector.onnx"
 SERIES = 45
-PARTS = ("half", "tuned", "quarter", "labels", "objects", "raw", "table")
+PARTS = ("half", "tuned", "quarter", "labels", "objects", "dense", "table")
 
 
 def draw(folder, count):
@@ -140,8 +140,8 @@ class Bench:
     def objects(self):
         self.learn("objects", "quarter", rate=self.options.rate, teacher=ORIGINAL, lesson="objects")
 
-    def raw(self):
-        self.learn("raw", "quarter", rate=self.options.rate, teacher=ORIGINAL, lesson="raw")
+    def dense(self):
+        self.learn("dense", "quarter", rate=self.options.rate, teacher=ORIGINAL, lesson="dense")
 
     def learn(self, name, student, *, rate, steps=None, **how):
         steps, rejected = steps or self.options.steps, self.work / f"{name}-rejected.onnx"

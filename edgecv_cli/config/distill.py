@@ -23,7 +23,7 @@ DEFAULT_AGREEMENT = 0.90
 
 _TRAINING, _GATES = "Training", "Gates"
 
-Lesson = Literal["auto", "raw", "objects"]
+Lesson = Literal["auto", "dense", "raw", "objects"]
 
 
 class DistillConfig(CommonConfig):
@@ -82,8 +82,9 @@ class DistillConfig(CommonConfig):
 
     lesson: Annotated[Lesson, Flag(panel=_TRAINING)] = Field(
         "auto",
-        description="raw: the teacher's raw predictions, where both have the same heads; objects: "
-        "what it finds, by where it lies. auto takes raw where it can.",
+        description="dense: boxes and scores of each candidate, where both have the same heads; "
+        "raw: the raw predictions, likewise; objects: what the teacher finds, by where it lies. "
+        "auto takes dense where it can.",
     )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(
         1000, ge=1, le=10_000_000, description="Updates of the weights, at most."
@@ -106,7 +107,7 @@ class DistillConfig(CommonConfig):
         ge=1,
         le=1_000_000,
         description="End after this many looks at the held-out images without gain; a look is "
-        "every 25 updates, or every fortieth part of --steps.",
+        "every 25 updates, or every twentieth part of --steps.",
     )
     resume: Annotated[bool, Flag(panel=_TRAINING)] = Field(
         False, description="Go on with the training that was interrupted, kept beside the output."

@@ -11,11 +11,13 @@ import onnx
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineage
 from edgecv_cli.compress.quantization.requantize import require_float
+from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
+from edgecv_cli.compress.training.lessons import Lesson
 from edgecv_cli.compress.training.located import LocatedLesson, decoded_program
 from edgecv_cli.compress.training.network import torch_module
 from edgecv_cli.compress.training.pictures import Pictures
-from edgecv_cli.compress.training.program import program_of
+from edgecv_cli.compress.training.program import Program, program_of
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.config.distill import DistillConfig
 from edgecv_cli.core.context import Context
@@ -40,7 +42,7 @@ from edgecv_cli.stages.distill_width import Thin, thinner
 from edgecv_cli.stages.qat_result import IntegersRow
 from edgecv_cli.stages.resuming import require_room, resume_line, training_path
 
-_LOOKS = 40  # at the held-out images, at most
+_LOOKS = 20  # at the held-out images, at most
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Learned:
     Attributes:
         model: the student, with its spec and lineage.
         tuned: how the training went.
-        lesson: ``raw`` or ``objects``.
+        lesson: ``raw``, ``dense`` or ``objects``.
         swapped: activation functions that were replaced, and how many.
         width: multiply-accumulates that stayed, where channels were taken out first.
         images: trained on, and held out.
@@ -163,29 +165,46 @@ class DistillJob:
         self, original: onnx.ModelProto, begun: onnx.ModelProto, kept: Kept
     ) -> tuple[Tuned, str, Pictures]:
         given, context = self._given, self._context
-        raw = self._raw_teacher(original)
-        if raw is not None:
+        near = self._near_teacher(original)
+        if near is not None and (given.teacher is None or self._config.lesson == "raw"):
             pictures = self._pictures(begun, None)
             tuned = finetune(
-                raw, begun, heads_of(raw), pictures, self._recipe(), context=context, kept=kept
+                near, begun, heads_of(near), pictures, self._recipe(), context=context, kept=kept
             )
             return tuned, "raw", pictures
         program = decoded_program(begun, given.student.spec)
+        if near is not None:
+            pictures = self._pictures(begun, None)
+            tuned = self._learn(
+                begun, DenseLesson(near, given.student.spec), pictures, program, kept
+            )
+            return tuned, "dense", pictures
         with closing(self._teacher()) as teacher:
             pictures = self._pictures(begun, teacher)
-            tuned = learn(
-                begun,
-                LocatedLesson(given.student.spec, teacher.digest),
-                pictures,
-                self._recipe(),
-                context=context,
-                altered=Altered(program, "objects"),
-                kept=kept,
-            )
+            lesson = LocatedLesson(given.student.spec, teacher.digest)
+            tuned = self._learn(begun, lesson, pictures, program, kept)
         return tuned, "objects", pictures
 
-    def _raw_teacher(self, original: onnx.ModelProto) -> onnx.ModelProto | None:
-        """Return the graph whose raw predictions are learned; None: objects are."""
+    def _learn(
+        self,
+        begun: onnx.ModelProto,
+        lesson: Lesson,
+        pictures: Pictures,
+        program: Program,
+        kept: Kept,
+    ) -> Tuned:
+        return learn(
+            begun,
+            lesson,
+            pictures,
+            self._recipe(),
+            context=self._context,
+            altered=Altered(program, "decoded"),
+            kept=kept,
+        )
+
+    def _near_teacher(self, original: onnx.ModelProto) -> onnx.ModelProto | None:
+        """Return a teacher that has the student's heads; None: objects are learned."""
         given, asked = self._given, self._config.lesson
         if given.teacher is None:
             return original if given.labels is None else None
@@ -194,9 +213,9 @@ class DistillJob:
         specs = given.student.spec, given.teacher.spec
         teacher = normalise(given.teacher.artifact.model, input_size=specs[1].input.size)
         apart = heads_apart(original, teacher, specs=specs)
-        if apart is not None and asked == "raw":
+        if apart is not None and asked != "auto":
             raise UsageError(
-                f"the student can't learn the teacher's raw predictions: {apart}",
+                f"--lesson {asked} needs a teacher with the student's heads: {apart}",
                 remedy="leave --lesson out: objects are learned by where they lie",
             )
         return teacher if apart is None else None

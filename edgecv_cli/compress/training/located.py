@@ -10,6 +10,7 @@ scores to 0, and their boxes to the object's by generalised IoU (Rezatofighi et 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import onnx
@@ -26,9 +27,11 @@ BOXES, SCORES = "learned_boxes", "learned_scores"
 _MOST = 10  # candidates that one object teaches
 _FIT = 4.0  # power of the IoU in how well a candidate says an object; its score has 1
 _BACKGROUND, _FOCUS = 0.75, 2.0
-_BOX_WEIGHT = 2.0
 _ON = 0.5  # IoU from which on a candidate lies on an object
-_EPS = 1e-6
+EPS = 1e-6
+"""Nearest that a score comes to 0 and 1."""
+BOX_WEIGHT = 2.0
+"""What boxes count for, where scores count for 1."""
 
 
 def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
@@ -90,8 +93,8 @@ class LocatedLesson:
             weight = worth * sure[of]
             wanted[rows, kinds[of]] = weight
             whole = weight.sum()
-        off = 1 - self._giou(corners[rows], objects[of])
-        return self._scored(scores, wanted, whole) + _BOX_WEIGHT * (off * weight).sum() / (
+        off = 1 - giou(torch, corners[rows], objects[of])
+        return self._scored(scores, wanted, whole) + BOX_WEIGHT * (off * weight).sum() / (
             whole.clamp(min=1)
         )
 
@@ -119,9 +122,7 @@ class LocatedLesson:
 
     def _said(self, made: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return boxes [N, 4] by their corners, and scores [N, classes], neither 0 nor 1."""
-        boxes, scores = made[BOXES], made[SCORES].clamp(_EPS, 1 - _EPS)
-        middle, half = boxes[:, :2], boxes[:, 2:] / 2
-        return self._torch.cat([middle - half, middle + half], dim=1), scores
+        return corners_of(self._torch, made[BOXES]), made[SCORES].clamp(EPS, 1 - EPS)
 
     def _objects(self, feed: Shown) -> tuple[Any, Any, Any] | None:
         """Return boxes [n, 4] in 0..1 of the input, scores [n] and score columns [n]."""
@@ -143,8 +144,8 @@ class LocatedLesson:
         overlap = self._iou(objects[:, None], corners[None])
         centres = (corners[:, :2] + corners[:, 2:]) / 2
         inside = (centres[None] > objects[:, None, :2]) & (centres[None] < objects[:, None, 2:])
-        said = scores[:, kinds].T * overlap.clamp(min=_EPS) ** _FIT
-        said = torch.where(inside.all(dim=2), said, said * _EPS)
+        said = scores[:, kinds].T * overlap.clamp(min=EPS) ** _FIT
+        said = torch.where(inside.all(dim=2), said, said * EPS)
         best, rows = said.topk(min(_MOST, said.shape[1]), dim=1)
         fit = overlap.gather(1, rows)
         # an object that nothing lies on teaches the one candidate that is nearest to it
@@ -168,18 +169,26 @@ class LocatedLesson:
         return (apart * weight).sum() / whole.clamp(min=1)
 
     def _iou(self, a: Any, b: Any) -> Any:
-        inter, union, _ = self._areas(a, b)
-        return inter / union.clamp(min=_EPS)
+        inter, union, _ = _areas(self._torch, a, b)
+        return inter / union.clamp(min=EPS)
 
-    def _giou(self, a: Any, b: Any) -> Any:
-        inter, union, hull = self._areas(a, b)
-        return inter / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)
 
-    def _areas(self, a: Any, b: Any) -> tuple[Any, Any, Any]:
-        """Return areas of the intersection, the union and the hull of boxes."""
-        torch = self._torch
-        top, bottom = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-        inter = (bottom - top).clamp(min=0).prod(dim=-1)
-        own, other = ((one[..., 2:] - one[..., :2]).clamp(min=0).prod(dim=-1) for one in (a, b))
-        hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
-        return inter, own + other - inter, hull.clamp(min=0).prod(dim=-1)
+def corners_of(torch: ModuleType, boxes: Any) -> Any:
+    """Return boxes [N, 4] of centre x, y, width and height as their corners."""
+    middle, half = boxes[:, :2], boxes[:, 2:] / 2
+    return torch.cat([middle - half, middle + half], dim=1)
+
+
+def giou(torch: ModuleType, a: Any, b: Any) -> Any:
+    """Return the generalised IoU, -1..1, of boxes [..., 4] given by their corners."""
+    inter, union, hull = _areas(torch, a, b)
+    return inter / union.clamp(min=EPS) - (hull - union) / hull.clamp(min=EPS)
+
+
+def _areas(torch: ModuleType, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Return areas of the intersection, the union and the hull of boxes."""
+    top, bottom = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    inter = (bottom - top).clamp(min=0).prod(dim=-1)
+    own, other = ((one[..., 2:] - one[..., :2]).clamp(min=0).prod(dim=-1) for one in (a, b))
+    hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    return inter, own + other - inter, hull.clamp(min=0).prod(dim=-1)

@@ -1,0 +1,72 @@
+"""A lesson of candidates: what a teacher of the same heads says at each place, decoded.
+
+From weights drawn anew, raw predictions teach little: nearly all of them are background. Here a
+candidate counts by how much its score is off (quality focal loss: Li et al. 2020, "Generalized
+Focal Loss", equation 1, with a power of 1), and its box by how sure the teacher is of it
+(generalised IoU: Rezatofighi et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from edgecv_cli.compress.training.located import (
+    BOX_WEIGHT,
+    BOXES,
+    EPS,
+    SCORES,
+    corners_of,
+    decoded_program,
+    giou,
+)
+from edgecv_cli.compress.training.network import Network, torch_module
+from edgecv_cli.compress.training.pictures import Feed
+from edgecv_cli.detector.spec import DetectorSpec
+from edgecv_cli.graph.io import content_digest
+
+_SURE = 0.05  # score from which on a candidate's box is taught
+
+
+class DenseLesson:
+    """Boxes and scores of every candidate of a teacher whose candidates are the student's.
+
+    Args:
+        teacher: normalised; its decoded form has the same candidates in the same order.
+        spec: how it is read.
+
+    Raises:
+        UsageError: it selects boxes itself.
+        ModelError: an operator of it is not known to training.
+        MissingDependencyError: torch is not installed.
+    """
+
+    def __init__(self, teacher: onnx.ModelProto, spec: DetectorSpec) -> None:
+        self._torch = torch_module()
+        self.digest = f"candidates of {content_digest(teacher)}"
+        self._teacher = Network(decoded_program(teacher, spec), trained=False)
+
+    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the loss, a tensor of one number."""
+        torch = self._torch
+        with torch.no_grad():
+            wanted = self._teacher(feed)
+            theirs = wanted[SCORES].clamp(0, 1)
+            sure = theirs.max(dim=1).values
+            weight = torch.where(sure > _SURE, sure, torch.zeros_like(sure))
+            whole = weight.sum().clamp(min=1)
+        scores = made[SCORES].clamp(EPS, 1 - EPS)
+        apart = torch.nn.functional.binary_cross_entropy(scores, theirs, reduction="none")
+        # at its least, a soft target's cross-entropy is the target's own entropy
+        least = torch.nn.functional.binary_cross_entropy(
+            theirs.clamp(EPS, 1 - EPS), theirs, reduction="none"
+        )
+        told = ((apart - least).clamp(min=0) * (scores.detach() - theirs).abs()).sum()
+        off = 1 - giou(torch, corners_of(torch, made[BOXES]), corners_of(torch, wanted[BOXES]))
+        return (told + BOX_WEIGHT * (off * weight).sum()) / whole
+
+    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+        """Return the loss: its targets stay."""
+        return self(made, feed)
