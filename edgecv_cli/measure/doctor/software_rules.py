@@ -184,8 +184,9 @@ def video(seen: Snapshot) -> Iterator[Finding]:
         yield Finding(
             level="info",
             name="H.264",
-            found="no encoder here; browsers may not play the MPEG-4 that detect writes",
-            remedy="ffmpeg -i found.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4",
+            found="not in this OpenCV; browsers may not play the MPEG-4 that detect writes then",
+            remedy="pip install edgecv[video], or convert what was written: "
+            "ffmpeg -i found.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4",
         )
     if "GSTREAMER" not in seen.video.backends:
         yield Finding(
