@@ -65,11 +65,14 @@ def corners(
 
 def detections(boxes: FloatArray, scores: FloatArray, classes: IntArray) -> Detections:
     """Put candidates together without those that have no area or no finite corner."""
+    found = Detections(boxes, scores.astype(np.float32, copy=False), classes)
     with np.errstate(invalid="ignore"):
+        wide = boxes[:, 2:] > boxes[:, :2]
+        # nearly always all are sound, which three reductions tell; NaN is not below anything
+        if not boxes.size or (boxes.max() < _FAR and boxes.min() > -_FAR and wide.all()):
+            return found
         inside = (np.abs(boxes) < _FAR).all(axis=1)
-        sound = np.flatnonzero(inside & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
-    found = Detections(boxes, scores.astype(np.float32), classes)
-    return found if len(sound) == len(found) else found.take(sound)
+    return found.take(np.flatnonzero(inside & wide.all(axis=1)))
 
 
 def activate(scores: NDArray[Any], activation: Activation) -> FloatArray:

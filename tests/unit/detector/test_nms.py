@@ -32,9 +32,9 @@ ENTRIES = st.lists(
 
 @given(
     ENTRIES, st.sampled_from([0.25, 0.5, 0.65]), st.integers(0, 20), st.booleans(),
-    st.sampled_from([1, 7, 128]),
+    st.sampled_from([1, 7, 128]), st.sampled_from([0, 20, 10_000]),
 )  # fmt: skip
-def test_keeps_what_the_scalar_loop_keeps(entries, iou, limit, class_wise, block):
+def test_keeps_what_the_scalar_loop_keeps(entries, iou, limit, class_wise, block, few):
     found = detections(entries)
     kept = scalar_suppress(
         [(tuple(map(float, box)), score, label) for box, score, label in entries],
@@ -43,6 +43,7 @@ def test_keeps_what_the_scalar_loop_keeps(entries, iou, limit, class_wise, block
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nms, "BLOCK", block)
+        patch.setattr(nms, "FEW", few)
         result = suppress(found, iou=iou, limit=limit, class_wise=class_wise)
 
     expected = found.take(np.array(kept, np.intp))
