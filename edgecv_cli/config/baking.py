@@ -20,8 +20,7 @@ class BakingConfig(CommonConfig):
     )
     bake_layout: Annotated[Literal["nchw", "nhwc"] | None, Flag(panel="Preprocessing")] = Field(
         None,
-        description="Layout of the uint8 input; nhwc is how cameras and OpenCV have it. Default: "
-        "the model's own.",
+        description="Layout of the uint8 input. Default: nhwc, as cameras and OpenCV have it.",
     )
 
     @model_validator(mode="after")

@@ -341,7 +341,8 @@ def _quantize(folding: Folding, index: int, node: onnx.NodeProto) -> Channels:
             raise CannotFoldError("the first grid is not of uint8")
         _black(state)
         folding.skipped.append(index)
-        return replace(state, coarser=float(scale.ravel()[0]) / float(state.gain[0]))
+        coarser = float(scale.ravel()[0]) / float(state.gain[0])
+        return replace(state, coarser=1.0 if abs(coarser - 1) < _WHOLE else coarser)
     if np.any(state.shift):
         raise CannotFoldError("a grid holds no shift")
     if state.gain[0] != 1.0:
@@ -355,7 +356,8 @@ def _dequantize(folding: Folding, index: int, node: onnx.NodeProto) -> Channels:
     if scale is None or scale.size != 1:
         raise CannotFoldError("one grid has to hold channels of different scales")
     if state.raw_bytes:
-        folding.edits[index, 1] = np.broadcast_to(state.gain[:1].reshape(()), scale.shape)
+        if state.coarser != 1.0:
+            folding.edits[index, 1] = np.broadcast_to(state.gain[:1].reshape(()), scale.shape)
         folding.edits[index, 2] = np.full(scale.shape, _black(state), np.uint8)
         return replace(state.plain(), raw_bytes=False)
     if np.any(state.shift) or np.any(state.gain != 1.0):
