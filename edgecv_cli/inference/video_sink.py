@@ -16,6 +16,7 @@ from edgecv_cli.media.images import Image
 from edgecv_cli.media.video import ASSUMED_RATE, VideoWriter, holds_video
 
 Note = Callable[[str], None]
+_MOST_OPEN = 16  # videos written in turn, as of several cameras: each has an encoder
 _UNEVEN = 1.5  # frames that one may stand from its place at an even rate
 
 
@@ -44,8 +45,7 @@ class VideoSink(PlainSink):
         self._names = FileNames()
         self._told = note
         self._said: set[str] = set()
-        self._source: str | None = None
-        self._open: _OneVideo | None = None
+        self._open: dict[str, _OneVideo] = {}  # who was written to last stands last
         self._av = pyav()
 
     def write(self, result: FrameResult) -> None:
@@ -57,24 +57,27 @@ class VideoSink(PlainSink):
         frame = result.frame
         if frame.video is None:
             return
-        if self._open is None or frame.source != self._source:
-            self._finish_file()
-            self._open, self._source = self._start(frame), frame.source
-        self._open.append(result)
+        video = self._open.pop(frame.source, None)
+        if video is None:
+            if len(self._open) == _MOST_OPEN:
+                self._finish_file(next(iter(self._open)))
+            video = self._start(frame)
+        self._open[frame.source] = video
+        video.append(result)
 
     def finish(self, _summary: Mapping[str, Any], /) -> None:
-        """Complete the last video.
+        """Complete all videos.
 
         Raises:
-            OutputError: it could not be written whole.
+            OutputError: one could not be written whole.
         """
-        self._finish_file()
+        for source in list(self._open):
+            self._finish_file(source)
 
     def close(self) -> None:
-        """Let go of a video that was not completed."""
-        if self._open is not None:
-            self._open.abandon()
-            self._open = None
+        """Let go of videos that were not completed."""
+        while self._open:
+            self._open.popitem()[1].abandon()
 
     def _start(self, frame: Frame) -> _OneVideo:
         rate = frame.video.frame_rate if frame.video is not None else None
@@ -120,17 +123,15 @@ class VideoSink(PlainSink):
             self._said.add(text)
             self._told(text)
 
-    def _finish_file(self) -> None:
-        if self._open is None:
-            return
-        finished, self._open = self._open, None
+    def _finish_file(self, source: str) -> None:
+        finished = self._open.pop(source)
         try:
             finished.finish()
         finally:
             finished.abandon()
         if finished.uneven:
             self._note(
-                f"{self._source} has frames at uneven times, which were written evenly; "
+                f"{source} has frames at uneven times, which were written evenly; "
                 "pip install edgecv[video] keeps their times"
             )
 

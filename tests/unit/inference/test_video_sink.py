@@ -80,8 +80,8 @@ def test_one_video_for_each_source(
         pytest.skip("PyAV is not installed: pip install edgecv[video]")
     notes = written(
         tmp_path,
-        moving("x/clip.mp4", 0), moving("x/clip.mp4", 1), still("a.png"),
-        moving("y/clip.avi", 0), moving("y/clip.avi", 1), moving("y/clip.avi", 2),
+        moving("x/clip.mp4", 0), moving("y/clip.avi", 0), moving("x/clip.mp4", 1),
+        still("a.png"), moving("y/clip.avi", 1), moving("y/clip.avi", 2),
     )  # fmt: skip
     counts = {}
     for path in sorted(tmp_path.iterdir()):
@@ -92,6 +92,16 @@ def test_one_video_for_each_source(
         counts[path.name] = len(greens)
     assert counts == {"clip.mp4": 2, "clip_2.mp4": 3}
     assert [note.startswith(WITHOUT) for note in notes] == ([True] if kind == "OpenCV" else [])
+
+
+@pytest.mark.usefixtures("without")
+def test_no_more_encoders_than_a_machine_has_room_for(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path, lambda text: None, drawn)
+    for number in range(20):
+        sink.write(moving(f"{number}.mp4", 0))
+    assert encoders() == 16
+    sink.finish({})
+    assert len(list(tmp_path.iterdir())) == 20
 
 
 @pytest.mark.usefixtures("without")
