@@ -25,6 +25,7 @@ from edgecv_cli.stages.prune_job import PruneJob, flow_of
 from edgecv_cli.stages.resuming import training_path
 
 _LEAST_CAP, _MOST_CAP = 0.5, 0.9
+_STEP, _WIDE = 8, 32  # channels that leave together, where a group has so many
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,20 @@ def thinner(
             f"'{config.model}' has no channel that could leave",
             remedy="leave --width out, or look with `edgecv prune --show-groups`",
         )
-    asked = _as_prune(config)
+    asked = _as_prune(config, max(len(group.units) for group in flow.groups))
     given = Given(artifact, spec, flow, open_images(config.images, asked.images), None, ())
     with scratch() as folder:
         try:
             made = PruneJob(given, asked, folder, context).run()
         except UsageError as error:
             raise UsageError(
-                f"--width {config.width:g} can't be met: {error.problem}",
+                f"--width {config.width:g} can't be met: too few channels can leave",
                 remedy="ask for a larger --width; a smaller input size saves more",
             ) from error
     return Thin(made.model, made.share)
 
 
-def _as_prune(config: DistillConfig) -> PruneConfig:
+def _as_prune(config: DistillConfig, widest: int) -> PruneConfig:
     assert config.width is not None
     # what little stays has to come from somewhere: training brings back what a deep cut costs
     cap = min(_MOST_CAP, max(_LEAST_CAP, 1 - 0.8 * config.width))
@@ -99,6 +100,7 @@ def _as_prune(config: DistillConfig) -> PruneConfig:
         calibration=config.images,
         target_flops=config.width,
         cap=cap,
+        round_to=_STEP if widest >= _WIDE else 1,
         input_size=config.input_size,
         seed=config.seed,
         threads=config.threads,
