@@ -21,6 +21,7 @@ from edgecv_cli.media.opencv import opencv
 from edgecv_cli.media.sound import Sound
 
 _TICKS = 90_000  # a second, as MPEG has them: every usual frame rate is a whole number of them
+_BACK_S = 1.0  # a stream whose times fall back by more has begun anew
 _OPTIONS = {"preset": "superfast", "crf": "23", "bf": "0"}
 """Half the bytes of MPEG-4 at little more time. No B frames: a frame's time is where it stands."""
 _BT601, _LIMITED = 6, 1  # what cvtColor makes (ITU-T H.273, matrix coefficients; AVCOL_RANGE_MPEG)
@@ -152,6 +153,8 @@ class H264Writer:
             self._first = seconds
             if self._sound is not None:
                 self._sound.begin(seconds)
+        if seconds - self._first < self._last / _TICKS - _BACK_S:
+            self._first = seconds - self._last / _TICKS - 1 / self._rate
         return seconds - self._first
 
     def _planes(self, image: Image) -> Image:

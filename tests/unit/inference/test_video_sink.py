@@ -240,6 +240,13 @@ def test_h264_with_the_times_and_the_sound_of_the_source(tmp_path: Path, av: Any
     assert after[-1][0] <= 0.72
 
 
+def test_a_stream_that_begins_anew_goes_on(tmp_path: Path, av: Any) -> None:
+    times = [5.0, 5.08, 5.08, 5.2, 0.0, 0.08]
+    written(tmp_path, *(moving("a.mp4", place, seconds=at) for place, at in enumerate(times)))
+    expected = [0.0, 0.08, 0.08, 0.2, 0.28, 0.36]
+    assert times_of(tmp_path / "a.mp4") == pytest.approx(expected, abs=0.001)
+
+
 def test_no_sound_where_nobody_may_be_recognised(tmp_path: Path, av: Any) -> None:
     source = with_sound(av, tmp_path / "clip.mkv")
     (tmp_path / "out").mkdir()
