@@ -19,6 +19,8 @@ from edgecv_cli.core.errors import UsageError
 
 _SMALLEST_TILE = 64
 
+_LIVE = "Cameras and streams"
+
 Save = Literal["image", "video", "json", "coco", "csv", "yolo", "crops", "hard"]
 
 
@@ -67,7 +69,11 @@ class DetectConfig(CommonConfig):
     model: Annotated[ArtifactPath, Flag(positional=True)] = Field(description="Detector to run.")
     sources: Annotated[
         tuple[str, ...], Flag(positional=True, metavar="SOURCE..."), Input("sources")
-    ] = Field(min_length=1, description="Images, folders, quoted patterns ('**/*.jpg') or videos.")
+    ] = Field(
+        min_length=1,
+        description="Images, folders, quoted patterns ('**/*.jpg'), videos, - for a list on "
+        "standard input; or cameras (0, /dev/video0, csi:0) and streams (rtsp://, http://).",
+    )
     output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="DIR")] = Field(
         None, description="Folder for the results. Without it nothing is saved."
     )
@@ -103,6 +109,19 @@ class DetectConfig(CommonConfig):
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(
         None, ge=1, description="Stop after this many frames."
+    )
+    duration: Annotated[float | None, Flag(metavar="S", panel=_LIVE)] = Field(
+        None, gt=0, le=1e8, description="Stop after this many seconds. Default: at Ctrl-C."
+    )
+    every_frame: Annotated[bool, Flag(panel=_LIVE)] = Field(
+        False, description="Look at every frame, however late, and not at the newest alone."
+    )
+    reconnect_for: Annotated[float | None, Flag(metavar="S", panel=_LIVE)] = Field(
+        60.0,
+        ge=0,
+        le=1e8,
+        description="How long a stream may give no pictures before it is given up; it is opened "
+        "again and again meanwhile. 0 gives up at once.",
     )
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a model that leaves it open."

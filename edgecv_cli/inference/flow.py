@@ -53,6 +53,7 @@ class Flow(Generic[T, R]):
             nobody took up goes when a newer one is there, and no result waits behind the lanes.
         cancel: looked at before each result is given, and while one is waited for.
         clock: monotonic nanoseconds.
+        stop: ends what reading may wait for.
 
     Attributes:
         read: times of reading an item; ``used``: times that the caller had a result in hand.
@@ -68,7 +69,9 @@ class Flow(Generic[T, R]):
         newest: bool = False,
         cancel: Cancel | None = None,
         clock: Clock = SYSTEM,
+        stop: Callable[[], None] | None = None,
     ) -> None:
+        self._stop_items = stop
         self._items, self._depth, self._newest = items, 1 if newest else depth, newest
         self._cancel, self._clock = cancel or Cancel(), clock
         self._lock = threading.Lock()
@@ -102,6 +105,8 @@ class Flow(Generic[T, R]):
 
     def __exit__(self, *_: object) -> None:
         """Stop, and wait for every thread."""
+        if self._stop_items is not None:
+            self._stop_items()
         with self._lock:
             self._stopped = True
             self._waiting.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from edgecv_cli.media.images import read_image
 from edgecv_cli.media.listing import IMAGE_SUFFIXES, list_files
 from edgecv_cli.media.video import VIDEO_SUFFIXES, VideoReader, is_video
 
-_STREAM = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FEWEST = 0.9  # containers estimate their frame count; more than a tenth short is a broken file
 
 
@@ -125,8 +123,6 @@ def _expand(arg: str) -> list[_Entry]:
         )
     if path.exists():
         return [_Entry(path, _holds_video(path))]
-    if _STREAM.match(arg) or arg.isdecimal():
-        return _refuse(f"{arg} is a camera or a stream, which detect can't read", "name files")
     if glob.has_magic(arg):
         # Path.glob has no absolute patterns and follows no hidden-file rule.
         names = sorted(glob.glob(arg, recursive=True))  # noqa: PTH207

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,7 @@ import numpy as np
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.boxes import Detections
-from edgecv_cli.core.context import Context
+from edgecv_cli.core.context import Cancel, Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.core.files import Publication
 from edgecv_cli.core.machine_limits import usable_cores
@@ -21,10 +20,11 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.inference.exports import Emit, JsonLinesSink
 from edgecv_cli.inference.flow import Flow
 from edgecv_cli.inference.frames import Frame, FrameResult, FrameSink
+from edgecv_cli.inference.live import LiveFrames
 from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
 from edgecv_cli.inference.privacy import Hider, hiding_profile
 from edgecv_cli.inference.sinks import HowKept, open_sinks
-from edgecv_cli.inference.sources import FrameSource, open_sources
+from edgecv_cli.inference.sources import FrameSource
 from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.inference.tracking.following import Follower, tracked_profile
 from edgecv_cli.measure.fitness import warnings_of
@@ -32,9 +32,11 @@ from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.images import Image
 from edgecv_cli.media.opencv import on_calling_threads
 from edgecv_cli.runtime.base import Execution
+from edgecv_cli.stages.detect_classes import choose_classes
 from edgecv_cli.stages.detect_live import LiveView
 from edgecv_cli.stages.detect_preview import kept, open_preview
 from edgecv_cli.stages.detect_result import DetectSummary, SkippedSource, Tally
+from edgecv_cli.stages.detect_sources import live_rows, open_any
 from edgecv_cli.stages.detect_tracking import followed, open_follower
 
 if TYPE_CHECKING:
@@ -92,7 +94,10 @@ def run_detect(
         EdgeCVError: sources, model, engine or output can't be used.
         InterruptedByUser: cancelled; nothing was saved.
     """
-    source = open_sources(config.sources, limit=config.limit)
+    source = open_any(config, context)
+    live = isinstance(source, LiveFrames)
+    # Ctrl-C is how a live run ends: what was found until then is kept
+    running = replace(context, cancel=Cancel()) if live else context
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
@@ -126,18 +131,19 @@ def run_detect(
                 loaded,
                 source,
                 sinks,
-                context,
+                running,
                 classes=wanted,
                 tally=tally,
+                newest=live and not config.every_frame,
                 follower=follower,
                 hider=hider,
             )
-            live = LiveView(task, tally, context.clock)
+            view = LiveView(task, tally, context.clock)
             for _ in results:
-                live.frame()
-            live.end()
+                view.frame()
+            view.end()
         summary = _summary(config, loaded, source, tally, context.clock() - began)
-        summary = summary.model_copy(update=kept(sinks))
+        summary = summary.model_copy(update=kept(sinks) | live_rows(source))
         if hider is not None:
             summary = summary.model_copy(update={"hidden": hider.hidden})
         if follower is not None:
@@ -187,7 +193,8 @@ def detect(
         _lane(one, loaded, Wanted(classes, least, hider), context)
         for one in loaded.lanes or (loaded.predictor,)
     ]
-    flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock)
+    stop = frames.stop if isinstance(frames, LiveFrames) else None
+    flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock, stop=stop)
     tally.follow(flow.read, len(lanes))
     with on_calling_threads(), flow:
         for seen, timings in flow:
@@ -293,41 +300,7 @@ def side_by_side(engine: str, threads: int | None, frames: int | None) -> int:
     return min(wanted, frames or wanted)
 
 
-def choose_classes(
-    wanted: Sequence[str], class_names: Sequence[str], *, option: str = "--classes"
-) -> frozenset[int] | None:
-    """Return the indices of classes given by name (any case) or index; None for all.
-
-    Raises:
-        UsageError: the model has no such class; the nearest are offered.
-    """
-    if not wanted:
-        return None
-    by_name = {name.casefold(): index for index, name in reversed(list(enumerate(class_names)))}
-    chosen = set()
-    for entry in wanted:
-        index = by_name.get(entry.casefold())
-        if index is None and entry.isdecimal() and int(entry) < len(class_names):
-            index = int(entry)
-        if index is None:
-            raise UsageError(
-                f"{option}: the model has no class {entry!r}", remedy=_nearest(entry, class_names)
-            )
-        chosen.add(index)
-    return frozenset(chosen)
-
-
-def _nearest(entry: str, class_names: Sequence[str]) -> str:
-    if entry.isdecimal():
-        return f"give an index from 0 to {len(class_names) - 1}, or a name"
-    near = difflib.get_close_matches(entry.casefold(), class_names, n=3, cutoff=0.5)
-    if near:
-        return "did you mean " + " or ".join(near) + "?"
-    more = ", ..." if len(class_names) > 8 else ""
-    return f"it has {len(class_names)} classes: {', '.join(class_names[:8])}{more}"
-
-
-def _kinds(config: DetectConfig, source: FrameSource) -> frozenset[str]:
+def _kinds(config: DetectConfig, source: FrameSource | LiveFrames) -> frozenset[str]:
     """What to save: as asked, else JSON and what fits the sources."""
     if "video" in config.save and not source.has_videos:
         raise UsageError(
@@ -339,7 +312,9 @@ def _kinds(config: DetectConfig, source: FrameSource) -> frozenset[str]:
     return frozenset({"json", *(kind for kind, fits in fitting.items() if fits)})
 
 
-def _publication(config: DetectConfig, source: FrameSource, stack: ExitStack) -> Publication | None:
+def _publication(
+    config: DetectConfig, source: FrameSource | LiveFrames, stack: ExitStack
+) -> Publication | None:
     if config.output is None:
         return None
     inputs = [config.model, *source.paths]
@@ -355,7 +330,11 @@ def _usable(found: Detections, wanted: Wanted) -> Detections:
 
 
 def _summary(
-    config: DetectConfig, loaded: Loaded, source: FrameSource, tally: Tally, nanoseconds: int
+    config: DetectConfig,
+    loaded: Loaded,
+    source: FrameSource | LiveFrames,
+    tally: Tally,
+    nanoseconds: int,
 ) -> DetectSummary:
     seconds = nanoseconds / 1e9
     return DetectSummary(

@@ -47,6 +47,18 @@ class Queues(Part):
     to_write_most: int = Field(description="As many as that queue holds.")
 
 
+class LiveRow(Part):
+    """How a camera or stream fared."""
+
+    source: str = Field(description="Without user, password or the values of its query.")
+    received: int = Field(description="Frames that it gave.")
+    given: int = Field(description="Frames that were looked at, or dropped for newer ones later.")
+    stale: int = Field(description="Frames that were older than a second when their turn came.")
+    reconnects: int
+    seconds_away: float = Field(description="Time without pictures, after the first.")
+    problem: str | None = Field(default=None, description="Why it was given up.")
+
+
 class LineCrossings(Part):
     """Tracks whose centre crossed a line, by class name."""
 
@@ -69,6 +81,7 @@ class DetectSummary(Result):
     frames: int
     detections: int
     skipped: tuple[SkippedSource, ...] = ()
+    live: tuple[LiveRow, ...] | None = None
     score_threshold: float
     nms_iou: float
     tile: tuple[int, int] | None = Field(

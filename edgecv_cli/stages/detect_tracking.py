@@ -12,10 +12,13 @@ from edgecv_cli.stages.detect_result import LineCrossings
 
 if TYPE_CHECKING:
     from edgecv_cli.config.detect import DetectConfig
+    from edgecv_cli.inference.live import LiveFrames
     from edgecv_cli.inference.sources import FrameSource
 
 
-def open_follower(config: DetectConfig, source: FrameSource, threshold: float) -> Follower | None:
+def open_follower(
+    config: DetectConfig, source: FrameSource | LiveFrames, threshold: float
+) -> Follower | None:
     """Return what follows objects, where ``--track`` asks for it.
 
     Args:

@@ -32,7 +32,8 @@ from edgecv_cli.core.errors import (
     OutputExistsError,
     UsageError,
 )
-from edgecv_cli.stages.detect import choose_classes, run_detect
+from edgecv_cli.stages.detect import run_detect
+from edgecv_cli.stages.detect_classes import choose_classes
 from edgecv_cli.stages.detect_result import DetectSummary
 
 Lines = list[dict[str, Any]]

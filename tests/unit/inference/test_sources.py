@@ -85,12 +85,6 @@ def test_what_names_nothing(tmp_path: Path, argument: str, problem: str, remedy:
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.parametrize("argument", ["rtsp://10.0.0.1/live", "http://example.org/a.jpg", "0"])
-def test_cameras_and_streams_are_refused(argument: str) -> None:
-    with pytest.raises(DataError, match="camera or a stream"):
-        open_sources([argument])
-
-
 def test_no_argument() -> None:
     with pytest.raises(DataError, match="no source"):
         open_sources([])
