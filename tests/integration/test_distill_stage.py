@@ -16,6 +16,7 @@ from edgecv_cli.config.distill import DistillConfig
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import (
     DataError,
+    EngineError,
     GateNotMetError,
     InterruptedByUser,
     MissingDependencyError,
@@ -118,6 +119,18 @@ def test_an_interrupted_width_goes_on_without_choosing_again(
         distill(config(folder, images, out, **asked, resume=True, steps=3), Context())
     monkeypatch.setattr("edgecv_cli.stages.distill_width.PruneJob", stopped)
     assert distill(config(folder, images, out, **asked, resume=True), Context()).saved == str(out)
+
+
+@needs_torch
+def test_no_memory_is_said_and_the_training_is_kept(folder, images, tmp_path, monkeypatch):
+    def full(_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    monkeypatch.setattr(UPDATE, full)
+    out = tmp_path / "taught.onnx"
+    with pytest.raises(EngineError, match="ran out of memory after 0 updates"):
+        distill(config(folder, images, out), Context())
+    assert training_path(out).is_file()
 
 
 @needs_torch

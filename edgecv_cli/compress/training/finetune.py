@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
 from edgecv_cli.compress.training.lessons import Lesson, RawLesson
-from edgecv_cli.compress.training.network import Network, torch_module
+from edgecv_cli.compress.training.network import Network, ran_out, torch_module
 from edgecv_cli.compress.training.pictures import Feed, Pictures
 from edgecv_cli.compress.training.program import Program, program_of
 from edgecv_cli.compress.training.schedule import Recipe, rate_at
 from edgecv_cli.compress.training.state import State
 from edgecv_cli.compress.training.write_back import with_weights_of
 from edgecv_cli.core.context import Context
-from edgecv_cli.core.errors import DataError, InterruptedByUser
+from edgecv_cli.core.errors import DataError, EngineError, InterruptedByUser
 from edgecv_cli.graph.io import content_digest
 
 _MINUTE = 60e9
@@ -193,11 +193,7 @@ class _Training:
         with self._context.progress.task("fine-tune", self._recipe.steps, "step") as task:
             task.advance(self._step)
             while ended is None:
-                try:
-                    moved = self._update()
-                except InterruptedByUser:
-                    self._keep()
-                    raise
+                moved = self._kept_update()
                 self._spent = before + (self._context.clock() - begun) / _MINUTE
                 ended = "diverged" if not moved else self._ended()
                 if moved:
@@ -209,6 +205,23 @@ class _Training:
                         ended = ended or self._ended()
                         task.describe(f"distance {self._curve[-1][1]:.4f}")
         return self._result(ended)
+
+    def _kept_update(self) -> bool:
+        """Make one update; what ends it from outside leaves the checkpoint at its begin."""
+        try:
+            return self._update()
+        except InterruptedByUser:
+            self._keep()
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            self._keep()
+            raise EngineError(
+                f"training ran out of memory after {self._step} updates",
+                remedy="end other programs and add --resume, or train at a smaller --input-size; "
+                "--batch does not matter, its images are taken one by one",
+            ) from error
 
     def _update(self) -> bool:
         """Make one update; False, and nothing changed, where the loss is not finite."""

@@ -31,6 +31,12 @@ def torch_module() -> ModuleType:
     return require("torch", pip="'edgecv[train]'", why="fine-tuning")
 
 
+def ran_out(error: BaseException) -> bool:
+    """Whether an error of torch, which has no class for it on every device, means no memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said
+
+
 class Network:
     """An ONNX graph in torch.
 
@@ -57,6 +63,7 @@ class Network:
 
         Raises:
             ModelError: a node can't be run; it is named.
+            MemoryError: there is not enough memory.
         """
         torch = self._torch
         values: dict[str, Any] = {
@@ -90,6 +97,8 @@ class Network:
         try:
             made = _RUN[step.op](self._torch, operands, step.attributes)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            if ran_out(error):
+                raise MemoryError(str(error)) from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"training can't run the {step.op} of node '{step.name}': {reason}",

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.located import BOXES, SCORES, LocatedLesson, decoded_program
 from edgecv_cli.compress.training.network import Network
 from edgecv_cli.compress.training.pictures import Shown
@@ -126,6 +127,22 @@ def test_a_student_of_any_family_gives_boxes_and_scores_that_gradients_flow_thro
     lesson(made, shown([[0, 0, width / 2, height / 2]], [1.0], [kind])).backward()
     moved = [name for name, one in network.weights.items() if one.grad is not None]
     assert len(moved) >= 0.8 * len(network.weights)
+
+
+def test_candidates_of_a_like_teacher_are_learned_until_they_are_its_own():
+    graph = models.yolov8(planted=True)
+    spec, model = recognise(read_facts(graph)).spec, normalise(graph)
+    lesson = DenseLesson(model, spec)
+    feeds = {model.graph.input[0].name: np.zeros((1, 3, 64, 64), np.float32)}
+    feeds[model.graph.input[0].name][:, 0, 16:40, 16:40] = 1
+    with torch.no_grad():
+        own = Network(decoded_program(model, spec), trained=False)(feeds)
+        unsure = {**own, SCORES: own[SCORES] * 0.5}
+        moved = {**own, BOXES: own[BOXES] + 0.1}
+        said = [float(lesson.judged(one, feeds)) for one in (own, unsure, moved)]
+    assert float(own[SCORES].max()) > 0.5
+    assert said[0] == pytest.approx(0, abs=1e-3)
+    assert min(said[1:]) > 0.05
 
 
 def test_a_student_that_selects_boxes_itself_is_refused():
