@@ -14,8 +14,9 @@ from models import yolov8
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecv_cli.core.errors import ModelError, UsageError
+from edgecv_cli.graph.activations import activations, counted
 from edgecv_cli.graph.normalise import normalise
-from edgecv_cli.graph.swap_activations import INTO, activations, counted, read_swaps, swapped
+from edgecv_cli.graph.swap_activations import INTO, read_swaps, swapped
 
 X = np.random.default_rng(1).normal(0, 3, (1, 3, 5, 5)).astype(np.float32)
 STORED = {
