@@ -13,7 +13,8 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import DataError, UsageError
 from edgecv_cli.detector.profiles import detection_profile
 from edgecv_cli.inference.predictor import open_predictor
-from edgecv_cli.inference.tiles import Looking, TiledPredictor
+from edgecv_cli.inference.team import Looking
+from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.runtime.opening import ENGINES
 
 _DEVICES = {"CPU": "onnxruntime:cpu"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import SYSTEM, Clock
 from edgecv_cli.detector.merging import BoolArray, Parted, merge
 from edgecv_cli.inference.predictor import Timings
+from edgecv_cli.inference.team import Looking, Team
 from edgecv_cli.media.images import Image
 
 OVERLAP = 0.2
@@ -85,23 +85,11 @@ def _starts(side: int, tile: int, overlap: float) -> list[int]:
     return [round(room * index / gaps) for index in range(gaps + 1)]
 
 
-class Looking(Protocol):
-    """Finds objects in one picture."""
-
-    def predict_timed(self, image: Image) -> tuple[Detections, Timings]:
-        """Return what is in a BGR uint8 [H, W, 3] image, in its pixels, best first."""
-        ...
-
-    def close(self) -> None:
-        """Free the engine's memory."""
-        ...
-
-
 class TiledPredictor:
     """Finds objects in a picture and in its tiles, and merges what is found twice.
 
     Args:
-        inner: finds objects in one picture.
+        inner: finds objects in one picture; a team looks at several tiles at once.
         tile: (height, width) of a tile in the picture's pixels.
         overlap: share of a tile's side that neighbours have in common at least.
         iou: overlap above which two boxes of one class are one thing.
@@ -117,7 +105,8 @@ class TiledPredictor:
         iou: float,
         clock: Clock = SYSTEM,
     ) -> None:
-        self._inner, self._clock = inner, clock
+        self._team = inner if isinstance(inner, Team) else Team((inner,))
+        self._clock = clock
         self._tile, self._overlap, self._iou = tile, overlap, iou
 
     def predict_timed(self, image: Image) -> tuple[Detections, Timings]:
@@ -129,20 +118,17 @@ class TiledPredictor:
         whole = Tile(0, 0, *picture)
         tiles = tiles_of(picture, self._tile, self._overlap)
         looked = [whole] if tiles == [whole] else [whole, *tiles]
-        found, spent = [], []
-        for one in looked:
-            detections, timings = self._inner.predict_timed(one.cut(image))
-            found.append(detections)
-            spent.append(timings)
+        seen = self._team.predict_all([one.cut(image) for one in looked])
         if len(looked) == 1:
-            return found[0], spent[0]
+            return seen[0]
+        found, spent = zip(*seen, strict=True)
         began = self._clock()
         merged = merge(_parted(looked, found, picture), iou=self._iou, share=_SHARE)
         return merged, _sum(spent, merging_ns=self._clock() - began)
 
     def close(self) -> None:
         """Free the engine's memory."""
-        self._inner.close()
+        self._team.close()
 
 
 def _parted(tiles: Sequence[Tile], found: Sequence[Detections], picture: tuple[int, int]) -> Parted:
