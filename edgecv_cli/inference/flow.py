@@ -49,15 +49,14 @@ class Flow(Generic[T, R]):
         items: iterated by one thread, which also closes it if it is a generator.
         lanes: what to do with an item; each lane is called by one thread only, its own.
         depth: items that each room holds.
-        newest: for cameras, where the latest frame counts: reading is never held up, an item that
-            nobody took up goes when a newer one is there, and no result waits behind the lanes.
+        on_demand: an item is read only once a lane has nothing to do, and no result waits behind
+            the lanes: for cameras, whose source holds the newest frame until it is asked for.
         cancel: looked at before each result is given, and while one is waited for.
         clock: monotonic nanoseconds.
         stop: ends what reading may wait for.
 
     Attributes:
         read: times of reading an item; ``used``: times that the caller had a result in hand.
-        dropped: items that were dropped for newer ones.
     """
 
     def __init__(
@@ -66,13 +65,13 @@ class Flow(Generic[T, R]):
         lanes: Sequence[Callable[[T], R]],
         *,
         depth: int = 2,
-        newest: bool = False,
+        on_demand: bool = False,
         cancel: Cancel | None = None,
         clock: Clock = SYSTEM,
         stop: Callable[[], None] | None = None,
     ) -> None:
         self._stop_items = stop
-        self._items, self._depth, self._newest = items, 1 if newest else depth, newest
+        self._items, self._depth, self._on_demand = items, 1 if on_demand else depth, on_demand
         self._cancel, self._clock = cancel or Cancel(), clock
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)  # to read into
@@ -80,11 +79,11 @@ class Flow(Generic[T, R]):
         self._done = threading.Condition(self._lock)  # results, or the end
         self._waiting: deque[T] = deque()
         self._results: dict[int, R | _Failure] = {}
-        self._taken = self._given = 0
-        self._most_out = len(lanes) + (0 if newest else depth)
+        self._taken = self._given = self._idle = 0
+        self._most_out = len(lanes) + (0 if on_demand else depth)
         self._ended = self._stopped = False
         self._failed: BaseException | None = None
-        self.read, self.used, self.dropped = Times(), Times(), 0
+        self.read, self.used = Times(), Times()
         names = [("edgecv-reader", self._read_all, ())] + [
             (f"edgecv-lane-{index}", self._work_on, (lane,)) for index, lane in enumerate(lanes)
         ]
@@ -128,6 +127,7 @@ class Flow(Generic[T, R]):
                 result = self._results.pop(self._given)
                 self._given += 1
                 self._work.notify()
+                self._room.notify()
             if isinstance(result, _Failure):
                 raise result.error
             began = self._clock()
@@ -159,7 +159,7 @@ class Flow(Generic[T, R]):
     def _read_all(self) -> None:
         iterator = iter(self._items)
         try:
-            while not self._stopped:
+            while self._may_read():
                 began = self._clock()
                 try:
                     item = next(iterator)
@@ -184,14 +184,21 @@ class Flow(Generic[T, R]):
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._failed = self._failed or error
 
+    def _may_read(self) -> bool:
+        """Wait until an item is asked for; False where none is any more."""
+        with self._lock:
+            while self._on_demand and not self._stopped and not self._is_asked_for():
+                self._room.wait()
+            return not self._stopped
+
+    def _is_asked_for(self) -> bool:
+        out = self._taken + len(self._waiting) - self._given
+        return self._idle > len(self._waiting) and out < self._most_out
+
     def _put(self, item: T) -> None:
         with self._lock:
             while len(self._waiting) >= self._depth and not self._stopped:
-                if self._newest:
-                    self._waiting.popleft()
-                    self.dropped += 1
-                else:
-                    self._room.wait()
+                self._room.wait()
             if not self._stopped:
                 self._waiting.append(item)
                 self._work.notify()
@@ -207,7 +214,10 @@ class Flow(Generic[T, R]):
                     return number, item
                 if self._ended and not self._waiting:
                     return None
+                self._idle += 1
+                self._room.notify()
                 self._work.wait()
+                self._idle -= 1
             return None
 
     def _work_on(self, lane: Callable[[T], R]) -> None:

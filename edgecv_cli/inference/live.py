@@ -28,18 +28,33 @@ OLDEST_S = 1.0
 """Age from which on a frame is not handed out as live."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 1.5
 _POLL_S = 0.1
+_LONGEST_JOIN_S = 5.0
 _ROOM = 32  # frames of a source, where every frame counts
 _AT_ONCE_S = 0.004  # a frame that comes sooner had been waiting
+_PART = 0.5  # of the time between frames: what comes sooner after the last had been waiting too
+_FEWEST = 0.9  # containers estimate their frame count; more than a tenth short is a broken one
 _MOST_DRAINED, _DRAIN_S = 250, 1.0
 
 Note = Callable[[str], None]
+
+
+class Opener(Protocol):
+    """Opens an address; sooner given up where it had been open before."""
+
+    def __call__(self, address: Address, *, again: bool = False) -> Opened:
+        """Open it.
+
+        Raises:
+            DataError: it can't be opened.
+        """
+        ...
 
 
 class Opened(Protocol):
     """A stream that is open; see :class:`edgecv_cli.media.streams.Stream`."""
 
     rate: float | None
-    finite: bool
+    frames: int | None
 
     def skip(self) -> bool:
         """Wait for the next frame and leave it; False at the end."""
@@ -80,6 +95,7 @@ class LiveState:
         source: as it is shown.
         received: frames that it gave.
         given: frames that were handed out.
+        dropped: frames that newer ones took the place of before they were asked for.
         stale: frames that had grown too old.
         reconnects: how often it came back.
         seconds_away: without pictures, between the first and the end.
@@ -89,6 +105,7 @@ class LiveState:
     source: str
     received: int = 0
     given: int = 0
+    dropped: int = 0
     stale: int = 0
     reconnects: int = 0
     seconds_away: float = 0.0
@@ -122,12 +139,13 @@ class LiveFrames:
         note: Note,
         cancel: Cancel | None = None,
         clock: Callable[[], float] = time.monotonic,
-        opener: Callable[[Address], Opened] = Stream,
+        opener: Opener = Stream,
     ) -> None:
         self._patience, self._cancel, self._clock = patience, cancel or Cancel(), clock
         shared = _Shared(patience, note, clock, opener)
         self._changed, self._stopped = shared.changed, shared.stopped
-        self._readers = [_Reader(one, shared) for one in addresses]
+        alone = len(addresses) == 1
+        self._readers = [_Reader(one, shared, alone=alone) for one in addresses]
 
     @property
     def total(self) -> int | None:
@@ -138,6 +156,11 @@ class LiveFrames:
     def states(self) -> tuple[LiveState, ...]:
         """How each source fared so far."""
         return tuple(reader.state for reader in self._readers)
+
+    @property
+    def dropped(self) -> int:
+        """Frames so far that newer ones took the place of, or that had grown too old."""
+        return sum(one.dropped + one.stale for one in self.states)
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -208,7 +231,7 @@ class _Shared:
     patience: Patience
     note: Note
     clock: Callable[[], float]
-    opener: Callable[[Address], Opened]
+    opener: Opener
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -216,12 +239,13 @@ class _Shared:
 class _Reader:
     """Reads one source in a thread of its own."""
 
-    def __init__(self, address: Address, shared: _Shared) -> None:
+    def __init__(self, address: Address, shared: _Shared, *, alone: bool) -> None:
         self._address, self._patience, self._note = address, shared.patience, shared.note
         self._changed, self._stopped = shared.changed, shared.stopped
         self._clock, self._opener = shared.clock, shared.opener
         self._frames: deque[tuple[Image, float]] = deque()
         self._rate: float | None = None
+        self._alone, self._keeps_all = alone, shared.patience.every_frame
         self._lost: float | None = None
         self.state = LiveState(address.shown)
         self.error: DataError | None = None
@@ -232,15 +256,16 @@ class _Reader:
         self._thread.start()
 
     def join(self) -> None:
+        """Wait for the thread, but not for a name server: it ends by itself after that."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_LONGEST_JOIN_S)
 
     def take(self) -> tuple[Image, float] | None:
         """Return the next frame and when it came; the caller holds the lock."""
         while self._frames:
             image, arrived = self._frames.popleft()
             self._changed.notify_all()
-            if not self._patience.every_frame and self._clock() - arrived > OLDEST_S:
+            if not self._keeps_all and self._clock() - arrived > OLDEST_S:
                 self.state.stale += 1
                 continue
             return image, arrived
@@ -278,13 +303,14 @@ class _Reader:
     def _read_once(self) -> bool:
         """Open and read until it ends or stalls; True where that is the end of a recording."""
         try:
-            stream = self._opener(self._address)
+            stream = self._opener(self._address, again=self.state.received > 0)
         except DataError as error:
             self.error = error
             return False
         try:
             self._rate = stream.rate
-            if not stream.finite:
+            self._keeps_all |= stream.frames is not None  # a recording is not live
+            if stream.frames is None:
                 self._drain(stream)
             while not self._stopped.is_set():
                 image = stream.read()
@@ -301,17 +327,23 @@ class _Reader:
             return False
         finally:
             stream.close()
-        return stream.finite and self.state.received > 0
+        if stream.frames is not None and self.state.received:
+            if self.state.received < stream.frames * _FEWEST and not self._stopped.is_set():
+                received = self.state.received
+                self.state.problem = f"it ended after {received} of about {stream.frames} frames"
+            return True
+        return False
 
     def _drain(self, stream: Opened) -> None:
         """Leave what had been waiting while the stream was opened."""
         until = self._clock() + _DRAIN_S
+        at_once = max(_AT_ONCE_S, _PART / stream.rate if stream.rate else 0)
         for _ in range(_MOST_DRAINED):
             began = self._clock()
             if self._stopped.is_set() or not stream.skip():
                 return
             now = self._clock()
-            if now - began > _AT_ONCE_S or now > until:
+            if now - began > at_once or now > until:
                 return
 
     def _put(self, image: Image) -> None:
@@ -323,10 +355,11 @@ class _Reader:
             self._note(f"{self.state.source} is back after {away:.1f} s")
         with self._changed:
             self.state.received += 1
-            if self._patience.every_frame:
+            if self._keeps_all:
                 while len(self._frames) >= _ROOM and not self._stopped.is_set():
                     self._changed.wait(_POLL_S)
             else:
+                self.state.dropped += len(self._frames)
                 self._frames.clear()
             self._frames.append((image, now))
             self._changed.notify_all()
@@ -335,7 +368,7 @@ class _Reader:
         """Say that the source is lost, and whether to go on; it is given up if it never came."""
         now, state = self._clock(), self.state
         why = "it ended" if self.error is None or state.received else self.error.problem
-        if not state.received:
+        if not state.received and self._alone:
             state.problem = why
             return False
         patience = self._patience.lost_s

@@ -19,9 +19,9 @@ from edgecv_cli.media.images import MAX_PIXELS, Image
 from edgecv_cli.media.opencv import opencv
 
 _SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt"})
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):(//?)", re.IGNORECASE)
 _HIDDEN = "***"
-_OPEN_MS, _READ_MS = 5000, 2000
+_OPEN_MS, _AGAIN_MS, _READ_MS = 5000, 1500, 2000
 _NOWHERE = "check the address, the network and the password; ffplay shows whether it serves"
 
 
@@ -49,10 +49,11 @@ def address_of(arg: str) -> Address | None:
         DataError: a URL of a kind that can't be read.
     """
     if found := _URL.match(arg):
-        if found.group(1).lower() not in _SCHEMES:
+        scheme = found.group(1).lower()
+        if scheme not in _SCHEMES or found.group(2) != "//":
             raise DataError(
-                f"{shown(arg)} is of a kind that can't be read",
-                remedy=f"give one of {', '.join(sorted(_SCHEMES))}",
+                f"{scheme}:{_HIDDEN} is no address that can be read",
+                remedy=f"write KIND://HOST/PATH, with {', '.join(sorted(_SCHEMES))} as the kind",
             )
         return Address("url", arg, shown(arg))
     if arg.isascii() and arg.isdecimal():
@@ -86,18 +87,22 @@ class Stream:
 
     Attributes:
         rate: frames a second as it says, or None.
-        finite: whether it is a recording, which ends.
+        frames: of a recording, about how many there are; None of what is live.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, again: bool = False) -> None:
         """Open it.
+
+        Args:
+            address: what to open.
+            again: whether it had been open before: it is given up sooner then, to be tried anew.
 
         Raises:
             DataError: it can't be opened; the words hold no secrets.
         """
         library = opencv()
         self._address = address
-        self._capture = _capture(library, address)
+        self._capture = _capture(library, address, _AGAIN_MS if again else _OPEN_MS)
         if not self._capture.isOpened():
             self._capture.release()
             raise _closed(address)
@@ -105,7 +110,7 @@ class Stream:
         rate = float(self._capture.get(library.CAP_PROP_FPS))
         count = float(self._capture.get(library.CAP_PROP_FRAME_COUNT))
         self.rate = rate if 0 < rate <= 1000 else None
-        self.finite = address.kind == "url" and 0 < count < 2**40
+        self.frames = int(count) if address.kind == "url" and 0 < count < 2**40 else None
 
     def skip(self) -> bool:
         """Wait for the next frame and leave it; False at the end."""
@@ -143,11 +148,11 @@ def backends() -> dict[str, bool]:
     }
 
 
-def _capture(library: ModuleType, address: Address) -> Any:
+def _capture(library: ModuleType, address: Address, patience_ms: int) -> Any:
     if address.kind == "url":
         waits = [
             library.CAP_PROP_OPEN_TIMEOUT_MSEC,
-            _OPEN_MS,
+            patience_ms,
             library.CAP_PROP_READ_TIMEOUT_MSEC,
             _READ_MS,
         ]

@@ -25,6 +25,7 @@ from edgecv_cli.inference.predictor import Predictor, Timings, open_predictor
 from edgecv_cli.inference.privacy import Hider, hiding_profile
 from edgecv_cli.inference.sinks import HowKept, open_sinks
 from edgecv_cli.inference.sources import FrameSource
+from edgecv_cli.inference.team import Team
 from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.inference.tracking.following import Follower, tracked_profile
 from edgecv_cli.measure.fitness import warnings_of
@@ -101,7 +102,8 @@ def run_detect(
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
-        streams = side_by_side(config.engine, config.threads, source.total)
+        parts = source.total if config.tile is None else None  # a picture has many tiles
+        streams = side_by_side(config.engine, config.threads, parts)
         loaded = load_model(config, streams) if load is None else load(config)
         stack.enter_context(closing(loaded.predictor))
         if loaded.warning:
@@ -134,7 +136,7 @@ def run_detect(
                 running,
                 classes=wanted,
                 tally=tally,
-                newest=live and not config.every_frame,
+                on_demand=live,
                 follower=follower,
                 hider=hider,
             )
@@ -163,7 +165,7 @@ def detect(
     *,
     classes: Collection[int] | None = None,
     tally: Tally | None = None,
-    newest: bool = False,
+    on_demand: bool = False,
     follower: Follower | None = None,
     hider: Hider | None = None,
 ) -> Iterator[FrameResult]:
@@ -179,7 +181,7 @@ def detect(
         context: cancellation is looked at once a frame.
         classes: class indices to keep; None keeps all.
         tally: counts frames and times.
-        newest: whether frames that were not taken up in time are dropped for newer ones.
+        on_demand: whether frames are asked for only once they can be looked at: live sources.
         follower: numbers the boxes by the tracks that they continue.
         hider: makes boxes unrecognisable, before a sink or the caller sees the frame.
 
@@ -193,8 +195,15 @@ def detect(
         _lane(one, loaded, Wanted(classes, least, hider), context)
         for one in loaded.lanes or (loaded.predictor,)
     ]
-    stop = frames.stop if isinstance(frames, LiveFrames) else None
-    flow = Flow(frames, lanes, newest=newest, cancel=context.cancel, clock=context.clock, stop=stop)
+    live = frames if isinstance(frames, LiveFrames) else None
+    flow = Flow(
+        frames,
+        lanes,
+        on_demand=on_demand,
+        cancel=context.cancel,
+        clock=context.clock,
+        stop=None if live is None else live.stop,
+    )
     tally.follow(flow.read, len(lanes))
     with on_calling_threads(), flow:
         for seen, timings in flow:
@@ -204,7 +213,7 @@ def detect(
             for sink in sinks:
                 sink.write(result)
             tally.add(len(result.detections), timings, write_ns=context.clock() - began)
-            tally.look(flow.rooms(), flow.dropped)
+            tally.look(flow.rooms(), live.dropped if live else 0)
             yield result
     context.cancel.check()
 
@@ -264,9 +273,12 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
     with ExitStack() as stack:
         stack.callback(predictor.close)
         execution = predictor.runner.execution
-        lanes = [_looking(one, config, profile) for one in predictor.lanes(streams)]
+        lanes: Sequence[FramePredictor] = predictor.lanes(streams)
         stack.pop_all()
-    return Loaded(predictor, spec, profile, execution, artifact.sha256, warned, lanes)
+    first: FramePredictor = predictor
+    if config.tile is not None:
+        first, lanes = _tiled(predictor, lanes, config.tile, config.tile_overlap)
+    return Loaded(first, spec, profile, execution, artifact.sha256, warned, lanes)
 
 
 def _looked_for(config: DetectConfig, profile: Profile) -> Profile:
@@ -276,10 +288,16 @@ def _looked_for(config: DetectConfig, profile: Profile) -> Profile:
     return hiding_profile(profile) if config.blur else profile
 
 
-def _looking(predictor: Predictor, config: DetectConfig, profile: Profile) -> FramePredictor:
-    if config.tile is None:
-        return predictor
-    return TiledPredictor(predictor, config.tile, config.tile_overlap, iou=profile.iou)
+def _tiled(
+    predictor: Predictor,
+    lanes: Sequence[FramePredictor],
+    tile: tuple[int, int],
+    overlap: float,
+) -> tuple[FramePredictor, Sequence[FramePredictor]]:
+    """Return lanes that share the tiles of all pictures, and what closes them."""
+    team = Team(lanes, predictor)
+    iou = predictor.profile.iou
+    return team, [TiledPredictor(team, tile, overlap, iou=iou) for _ in lanes]
 
 
 def side_by_side(engine: str, threads: int | None, frames: int | None) -> int:

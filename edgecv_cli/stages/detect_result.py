@@ -52,7 +52,8 @@ class LiveRow(Part):
 
     source: str = Field(description="Without user, password or the values of its query.")
     received: int = Field(description="Frames that it gave.")
-    given: int = Field(description="Frames that were looked at, or dropped for newer ones later.")
+    given: int = Field(description="Frames that were looked at.")
+    dropped: int = Field(description="Frames that newer ones took the place of.")
     stale: int = Field(description="Frames that were older than a second when their turn came.")
     reconnects: int
     seconds_away: float = Field(description="Time without pictures, after the first.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgecv_cli.config.detect import DetectConfig
 
 _FROM_INPUT = "-"
-_MOST_NAMES = 1_000_000
+_MOST_TEXT = 2**26
 
 
 def open_any(config: DetectConfig, context: Context) -> FrameSource | LiveFrames:
@@ -62,18 +62,20 @@ def live_rows(source: FrameSource | LiveFrames) -> dict[str, object]:
     if not isinstance(source, LiveFrames):
         return {}
     return {
+        "dropped": source.dropped,
         "live": tuple(
             LiveRow(
                 source=one.source,
                 received=one.received,
                 given=one.given,
+                dropped=one.dropped,
                 stale=one.stale,
                 reconnects=one.reconnects,
                 seconds_away=round(one.seconds_away, 3),
                 problem=one.problem,
             )
             for one in source.states
-        )
+        ),
     }
 
 
@@ -83,11 +85,11 @@ def _listed(sources: Iterable[str]) -> Iterator[str]:
         if source != _FROM_INPUT:
             yield source
             continue
-        text = sys.stdin.read()
+        text = sys.stdin.read(_MOST_TEXT)
         names = [line for line in text.replace("\0", "\n").splitlines() if line.strip()]
-        if not names or len(names) > _MOST_NAMES:
+        if not names or len(text) == _MOST_TEXT:
             raise DataError(
-                f"standard input lists {len(names)} files",
+                f"standard input lists {'too many' if names else 'no'} files",
                 remedy="pipe in paths, one a line: find photos -name '*.jpg' | edgecv detect M -",
             )
         yield from names

@@ -98,7 +98,6 @@ def test_it_gives_and_fails_like_a_plain_loop(
     stopped = Cancel()
     assert found == run(plain(stopped), stopped)
     assert threads() == 0
-    assert flow.dropped == 0
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -125,43 +124,48 @@ def test_nobody_runs_far_ahead_of_who_uses_the_results(lanes, depth):
     assert threads() == 0
 
 
-def test_the_newest_is_worked_on_and_what_it_replaced_is_counted():
-    taken, go_on, read_on = [], threading.Event(), threading.Event()
+def test_nothing_is_read_before_a_lane_asks_for_it():
+    asked, go_on = [], threading.Event()
 
     def camera() -> Iterator[int]:
-        yield 0
-        assert read_on.wait(SOON)  # the lane is at 0 now
-        yield from range(1, 10)
-        go_on.set()
+        for number in range(4):
+            asked.append(number)
+            yield number
 
     def lane(number: int) -> int:
-        taken.append(number)
-        read_on.set()
         assert go_on.wait(SOON)
         return number
 
-    with Flow(camera(), [lane], newest=True) as flow:
-        assert list(flow) == [0, 9]
-    assert taken == [0, 9]
-    assert flow.dropped == 8
+    with Flow(camera(), [lane], on_demand=True) as flow:
+        threading.Event().wait(0.05)
+        assert asked == [0]
+        go_on.set()
+        assert list(flow) == [0, 1, 2, 3]
     assert threads() == 0
 
 
-def test_no_result_grows_old_behind_the_lanes_while_the_newest_counts():
-    worked, produced = [], threading.Event()
+def test_no_result_grows_old_behind_the_lanes_where_they_ask():
+    worked = []
 
-    def camera() -> Iterator[int]:
-        yield from range(50)
-        produced.set()
-
-    with Flow(camera(), [worked.append], newest=True) as flow:
+    with Flow(iter(range(50)), [worked.append], on_demand=True) as flow:
         results = iter(flow)
         next(results)
-        assert produced.wait(SOON)
-        threading.Event().wait(0.01)
+        threading.Event().wait(0.05)
         assert len(worked) <= 2
         list(results)
-    assert flow.dropped + len(worked) == 50
+    assert len(worked) == 50
+
+
+def test_what_reading_waits_for_is_stopped_at_the_end():
+    quiet = threading.Event()
+
+    def camera() -> Iterator[int]:
+        yield 1
+        assert quiet.wait(SOON)
+
+    with Flow(camera(), [str], on_demand=True, stop=quiet.set) as flow:
+        assert next(iter(flow)) == "1"
+    assert threads() == 0
 
 
 def test_cancelling_is_noticed_while_a_source_gives_nothing():

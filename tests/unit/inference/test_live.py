@@ -28,7 +28,8 @@ class Script:
         self._streams = iter(streams)
         self.opened = 0
 
-    def __call__(self, address):
+    def __call__(self, address, *, again=False):
+        assert again == (self.opened > 0)
         self.opened += 1
         stream = next(self._streams, None)
         if stream is None:
@@ -42,7 +43,7 @@ class Numbers:
     def __init__(self, first, count, *, rate=None, finite=False, pause=0.0, sizes=((8, 8),)):
         self._numbers = iter(range(first, first + count))
         self._sizes = itertools.cycle(sizes)
-        self.rate, self.finite, self._pause = rate, finite, pause
+        self.rate, self.frames, self._pause = rate, count if finite else None, pause
         self.closed = False
 
     def skip(self):
@@ -79,7 +80,7 @@ def test_every_frame_comes_in_order_where_every_frame_counts():
 
 
 def test_the_newest_counts_where_the_reader_is_slow():
-    live = frames(Script(Numbers(0, 50, finite=True, pause=0.002)))
+    live = frames(Script(Numbers(0, 50, pause=0.002)), Patience(lost_s=0))
     seen = []
     for frame in live:
         seen.append(number(frame))
@@ -87,6 +88,7 @@ def test_the_newest_counts_where_the_reader_is_slow():
     assert seen == sorted(seen)
     assert len(seen) < 25
     assert seen[-1] == 49
+    assert len(seen) + live.dropped == 50
 
 
 def test_a_stream_that_ends_is_opened_again_and_said():
@@ -119,6 +121,34 @@ def test_what_never_opens_is_an_error_at_once():
     assert not threads_left()
 
 
+def test_one_of_several_may_be_late():
+    late = iter([DataError("not yet", remedy="wait"), Numbers(5, 1)])
+
+    def opener(one, *, again=False):
+        made = Numbers(0, 1) if one.shown.endswith("early") else next(late)
+        if isinstance(made, DataError):
+            raise made
+        return made
+
+    live = frames(opener, Patience(limit=2, every_frame=True), names=("late", "early"))
+    assert sorted(number(one) for one in live) == [0, 5]
+
+
+def test_a_recording_is_whole_and_says_if_it_is_not():
+    whole = frames(Script(Numbers(0, 60, finite=True)))
+    seen = []
+    for frame in whole:
+        seen.append(number(frame))
+        time.sleep(0.001)
+    assert seen == list(range(60))
+    assert whole.skipped == []
+    cut = Numbers(0, 60, finite=True)
+    cut.frames = 100
+    short = frames(Script(cut))
+    assert len(list(short)) == 60
+    assert "ended after 60 of about 100 frames" in short.skipped[0].problem
+
+
 def test_a_stalled_source_does_not_hold_up_the_others():
     gate = threading.Event()
 
@@ -128,7 +158,7 @@ def test_a_stalled_source_does_not_hold_up_the_others():
 
     opened = {"stalled": Stalled(0, 1), "lively": Numbers(0, 40, finite=True)}
     live = frames(
-        lambda one: opened[one.shown.removeprefix("http://")],
+        lambda one, again=False: opened[one.shown.removeprefix("http://")],
         Patience(every_frame=True, limit=40),
         names=("stalled", "lively"),
     )
@@ -142,7 +172,9 @@ def test_a_stalled_source_does_not_hold_up_the_others():
 
 def test_sources_take_turns():
     opened = {name: Numbers(0, 30, finite=True) for name in ("a", "b")}
-    live = frames(lambda one: opened[one.shown[-1]], Patience(every_frame=True), names=("a", "b"))
+    live = frames(
+        lambda one, again=False: opened[one.shown[-1]], Patience(every_frame=True), names=("a", "b")
+    )
     iterator = iter(live)
     next(iterator)
     time.sleep(0.1)  # both have frames waiting
@@ -155,7 +187,8 @@ def test_sources_take_turns():
 def test_frames_that_grew_old_are_not_live():
     """A frame waits while the one who asks is busy for longer than a frame may be old."""
     now = [0.0]
-    live = frames(Script(Numbers(0, 3, finite=True, pause=0.03)), clock=lambda: now[0])
+    opener = Script(Numbers(0, 3, pause=0.03))
+    live = frames(opener, Patience(lost_s=0), clock=lambda: now[0])
     iterator = iter(live)
     first = number(next(iterator))
     while live.states[0].received < 3:

@@ -36,9 +36,10 @@ def test_no_secret_is_shown(url, said):
     assert "secret" not in repr(address_of(url))
 
 
-def test_what_is_no_stream_is_refused_without_its_password():
-    with pytest.raises(DataError, match="of a kind that can't be read") as caught:
-        address_of("ftp://me:secret@host/a.mp4")
+@pytest.mark.parametrize("url", ["ftp://me:secret@host/a.mp4", "rtsp:/me:secret@host/a"])
+def test_what_is_no_stream_is_refused_without_its_password(url):
+    with pytest.raises(DataError, match="is no address that can be read") as caught:
+        address_of(url)
     assert "secret" not in str(caught.value)
 
 
