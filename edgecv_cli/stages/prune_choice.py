@@ -114,8 +114,9 @@ class Choice:
         """
         flow, step = self._given.flow, self._config.round_to
         price = price or by_macs(flow)
+        curves = self.curves
         if not self._is_measured:
-            return allocate(flow, self.curves, share=share, step=step, price=price)[0]
+            return allocate(flow, curves, share=share, step=step, price=price)[0]
         budget = Budget(price, share, step)
         with self._context.progress.task("trade", self._damage.cuts, "cut") as task:
 
@@ -124,7 +125,7 @@ class Choice:
                 task.advance()
                 return self._damage.of(removed)
 
-            return Trade(flow, self.curves, budget, loss, most=self._damage.cuts).best()
+            return Trade(flow, curves, budget, loss, most=self._damage.cuts).best()
 
     def costs_of(self, removed: frozenset[int]) -> tuple[tuple[float, float], ...]:
         """Return the multiply-accumulates that stay and the loss of detections of milder cuts.
