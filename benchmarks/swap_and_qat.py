@@ -189,7 +189,7 @@ class Bench:
         for name, plan in plans.items():
             self.save(f"uneven-int8-{name}", apply_normalised(topology, plan))
         made = trained_integers(
-            artifact, topology.model, topology, self.pictures, self.recipe(100, 0.0005),
+            artifact, topology.model, topology, self.pictures, self.recipe(100, 0.001),
             spec=self.spec, paths=self.paths, heads=self.heads, context=CONTEXT,
         )  # fmt: skip
         tuned = made.quantized.tuned
