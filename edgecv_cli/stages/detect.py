@@ -277,7 +277,7 @@ def load_model(config: DetectConfig, streams: int = 1) -> Loaded:
         stack.pop_all()
     first: FramePredictor = predictor
     if config.tile is not None:
-        first, lanes = _tiled(predictor, lanes, config.tile, config.tile_overlap)
+        first, lanes = _tiled(predictor, lanes, config.tile, config.tile_overlap, profile.iou)
     return Loaded(first, spec, profile, execution, artifact.sha256, warned, lanes)
 
 
@@ -293,10 +293,10 @@ def _tiled(
     lanes: Sequence[FramePredictor],
     tile: tuple[int, int],
     overlap: float,
+    iou: float,
 ) -> tuple[FramePredictor, Sequence[FramePredictor]]:
     """Return lanes that share the tiles of all pictures, and what closes them."""
     team = Team(lanes, predictor)
-    iou = predictor.profile.iou
     return team, [TiledPredictor(team, tile, overlap, iou=iou) for _ in lanes]
 
 
