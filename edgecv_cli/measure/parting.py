@@ -116,6 +116,12 @@ class _Swap:
     differs: list[str]
 
 
+def feeding_of(specs: tuple[DetectorSpec, DetectorSpec]) -> tuple[DetectorSpec, DetectorSpec]:
+    """Return how two networks are fed alike: as the first, unless one of them takes bytes."""
+    bytes_in = [spec.input.dtype == "uint8" for spec in specs]
+    return (specs[0], specs[0]) if bytes_in[0] == bytes_in[1] else specs
+
+
 def _swaps(
     runners: tuple[Runner, Runner], specs: tuple[DetectorSpec, DetectorSpec]
 ) -> tuple[_Swap, ...]:
@@ -124,6 +130,7 @@ def _swaps(
     limits = ("score_threshold", "nms_iou")
     reading = sorted(key for key in theirs if key not in _READING and theirs[key] != ours[key])
     kept = {key: getattr(first, key) for key in _READING}
+    fed = feeding_of(specs)[1].input  # of bytes: what prepares them is inside of the network
     return (
         _Swap(
             "preprocess",
@@ -131,7 +138,7 @@ def _swaps(
             first.model_copy(update={"input": second.input}),
             _differing(ours["input"], theirs["input"], ours["input"].keys() - {"name"}),
         ),
-        _Swap("network", runners[1], first, ["the model file"]),
+        _Swap("network", runners[1], first.model_copy(update={"input": fed}), ["the model file"]),
         _Swap("decode", runners[0], second.model_copy(update=kept), reading),
         _Swap(
             "thresholds",
@@ -157,7 +164,7 @@ def _seen(
 
 def tensors(
     artifacts: tuple[Artifact, Artifact],
-    spec: DetectorSpec,
+    specs: tuple[DetectorSpec, DetectorSpec],
     paths: Sequence[Path],
     *,
     folder: Path,
@@ -171,7 +178,7 @@ def tensors(
 
     Args:
         artifacts: two .onnx files.
-        spec: how pictures are fed; the first artifact's.
+        specs: how both are fed: as the first, unless one of them takes bytes.
         paths: images to look at; a few are enough.
         folder: for files in passing.
         threads: of the engine; None is one per usable core.
@@ -190,7 +197,10 @@ def tensors(
                 for side, artifact in enumerate(artifacts)
             ]
             try:
-                feeds = [InputFeed(runner.inputs, spec) for runner in runners]
+                feeds = [
+                    InputFeed(runner.inputs, spec)
+                    for runner, spec in zip(runners, feeding_of(specs), strict=True)
+                ]
                 for path in paths:
                     context.cancel.check()
                     made = [

@@ -86,7 +86,7 @@ def _compared(
     specs = _specs(artifacts, config, context)
     paths = open_images(config.images, config.limit).paths
     looked = _look(artifacts, specs, paths, config, context)
-    inner, why = _inner(artifacts, specs[0], paths, config, context)
+    inner, why = _inner(artifacts, specs, paths, config, context)
     threshold = specs[0].score_threshold
     whole = agreement(looked.first, looked.second, threshold)
     begin, steep = first_apart(inner or ()), steepest(inner or ())
@@ -170,7 +170,7 @@ def _specs(
 
 def _inner(
     artifacts: tuple[Artifact, Artifact],
-    spec: DetectorSpec,
+    specs: tuple[DetectorSpec, DetectorSpec],
     paths: Sequence[Path],
     config: CompareConfig,
     context: Context,
@@ -184,7 +184,7 @@ def _inner(
     with scratch() as folder:
         found = tensors(
             artifacts,
-            spec,
+            specs,
             evenly(paths, config.tensor_images),
             folder=folder,
             threads=config.threads,

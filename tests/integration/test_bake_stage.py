@@ -13,6 +13,7 @@ from scenes import scene, write_dataset
 
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.config.baking import BakingConfig
+from edgecv_cli.config.compare import CompareConfig
 from edgecv_cli.config.convert_openvino import ConvertOpenVinoConfig
 from edgecv_cli.config.convert_trt import ConvertTrtConfig
 from edgecv_cli.config.quantize import QuantizeConfig
@@ -22,6 +23,7 @@ from edgecv_cli.core.errors import GateNotMetError, UsageError
 from edgecv_cli.graph.bake_input import baked
 from edgecv_cli.inference.edge import EdgeDetector
 from edgecv_cli.stages import baking
+from edgecv_cli.stages.compare import compare
 from edgecv_cli.stages.convert_openvino import convert_openvino
 from edgecv_cli.stages.convert_trt import convert_trt
 from edgecv_cli.stages.quantize import quantize
@@ -76,6 +78,10 @@ def test_the_result_is_fed_bytes_and_finds_the_same(model, images, tmp_path, lay
     before, after = (EdgeDetector(path).detect(picture) for path in (model, out))
     assert len(after) == len(before) > 0
     np.testing.assert_allclose(after, before, atol=1e-3)
+    beside = compare(CompareConfig(a=model, b=out, images=images, limit=2), Context())
+    assert beside.agreement == 1
+    assert beside.tensors
+    assert {stage.stage: stage.agreement for stage in beside.stages}["network"] == 1
 
 
 def test_another_size_is_baked_as_well(model, images, tmp_path):

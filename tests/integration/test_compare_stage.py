@@ -163,7 +163,7 @@ def test_many_tensors_are_run_in_parts_with_the_same_outcome(model, images, tmp_
 
     def found():
         return tensors(
-            (artifact, artifact), spec, paths, folder=tmp_path, threads=1, context=Context()
+            (artifact, artifact), (spec, spec), paths, folder=tmp_path, threads=1, context=Context()
         )
 
     whole = found()
