@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,13 +14,38 @@ from numpy.typing import NDArray
 from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.core.errors import DataError, UsageError
 from edgecv_cli.detector.profiles import detection_profile
+from edgecv_cli.inference.flow import Flow
+from edgecv_cli.inference.frames import Frame
+from edgecv_cli.inference.live import LiveFrames, Patience
 from edgecv_cli.inference.predictor import open_predictor
+from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.inference.team import Looking
 from edgecv_cli.inference.tiles import TiledPredictor
+from edgecv_cli.media.opencv import on_calling_threads
+from edgecv_cli.media.streams import address_of
 from edgecv_cli.runtime.opening import ENGINES
 
 _DEVICES = {"CPU": "onnxruntime:cpu"}
 Found = tuple[float, float, float, float, float, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A frame of a source, and what is in it.
+
+    Attributes:
+        source: where it comes from, without passwords.
+        index: its number there, from 0.
+        seconds: from the start of the video or of the run; None of a still image.
+        image: uint8 [H, W, 3] in BGR order.
+        found: ``(x1, y1, x2, y2, confidence, class_id)`` in its pixels, best first.
+    """
+
+    source: str
+    index: int
+    seconds: float | None
+    image: NDArray[np.uint8]
+    found: list[Found]
 
 
 class EdgeDetector:
@@ -103,9 +130,48 @@ class EdgeDetector:
             )
         return list(self._predictor.predict_timed(frame)[0])
 
+    def stream(
+        self,
+        source: str | Path,
+        *,
+        every_frame: bool = False,
+        reconnect_for: float | None = 60.0,
+        note: Callable[[str], None] | None = None,
+    ) -> Iterator[Seen]:
+        """Find the objects in one frame after the other; frames are read ahead meanwhile.
+
+        Leave the loop whenever you like: the source is let go, and its threads end.
+
+        Args:
+            source: image, folder, pattern or video; or a camera or stream as ``detect`` takes
+                them, of which the newest frame is looked at each time.
+            every_frame: of a camera or stream, whether every frame counts, however late.
+            reconnect_for: seconds that a stream may give no pictures before it is given up; None
+                never gives it up.
+            note: told of every loss and return of a stream.
+
+        Raises:
+            DataError: the source can't be read.
+        """
+        address = None if Path(source).exists() else address_of(str(source))
+        frames: LiveFrames | FrameSource
+        if address is None:
+            frames, stop = open_sources([str(source)]), None
+        else:
+            patience = Patience(lost_s=reconnect_for, every_frame=every_frame)
+            frames = LiveFrames([address], patience, note=note or _silent)
+            stop = frames.stop
+        flow = Flow(frames, [self._see], on_demand=address is not None, stop=stop)
+        with on_calling_threads(), flow:
+            yield from flow
+
     def close(self) -> None:
         """Free the engine's memory."""
         self._predictor.close()
+
+    def _see(self, frame: Frame) -> Seen:
+        found = list(self._predictor.predict_timed(frame.image)[0])
+        return Seen(frame.source, frame.index, frame.timestamp, frame.image, found)
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +183,10 @@ class EdgeDetector:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _silent(_text: str) -> None:
+    """Who gave no ``note`` wants none."""
 
 
 def _engine(device: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import models
 import numpy as np
 import pytest
 import scenes
+from clips import write_picture, write_video
 
 from edgecv_cli import EdgeDetector
 from edgecv_cli.core.boxes import iou_matrix
@@ -174,3 +176,35 @@ def test_tiles_find_what_is_too_small_in_the_whole_frame(model):
 def test_a_tile_without_pixels_is_refused(model):
     with pytest.raises(UsageError, match="tile is"):
         EdgeDetector(model, tile=(0, 64))
+
+
+def reading():
+    return [one.name for one in threading.enumerate() if one.name.startswith("edgecv-")]
+
+
+def test_a_video_is_looked_at_frame_by_frame_and_let_go(detector, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", frames=6)
+
+    seen = list(detector.stream(clip))
+
+    assert [(one.source, one.index) for one in seen] == [(str(clip), at) for at in range(6)]
+    assert all(one.found == detector.detect(one.image) for one in seen)
+    assert seen[5].seconds == pytest.approx(5 / 12.5, abs=0.01)
+    for one in detector.stream(str(clip)):
+        assert one.index == 0
+        break
+    assert reading() == []
+
+
+def test_a_folder_gives_its_pictures_and_nothing_is_an_error(detector, tmp_path):
+    for name in "ab":
+        write_picture(tmp_path / "in" / f"{name}.png")
+    seen = list(detector.stream(tmp_path / "in"))
+    assert [(Path(one.source).name, one.seconds) for one in seen] == [
+        ("a.png", None), ("b.png", None)
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="does not exist"):
+        next(detector.stream(tmp_path / "none.mp4"))
+    with pytest.raises(DataError, match="camera 97 can't be opened"):
+        next(detector.stream("97"))
+    assert reading() == []
