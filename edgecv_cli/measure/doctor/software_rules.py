@@ -181,13 +181,7 @@ def video(seen: Snapshot) -> Iterator[Finding]:
     elif seen.video.encoders:
         yield _encoders(seen, works)
     if works and "avc1" not in works:
-        yield Finding(
-            level="info",
-            name="H.264",
-            found="not in this OpenCV; browsers may not play the MPEG-4 that detect writes then",
-            remedy="pip install edgecv[video], or convert what was written: "
-            "ffmpeg -i found.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4",
-        )
+        yield _h264(seen)
     if "GSTREAMER" not in seen.video.backends:
         yield Finding(
             level="info",
@@ -195,6 +189,20 @@ def video(seen: Snapshot) -> Iterator[Finding]:
             found="not built into this OpenCV (pip's never have it); pipelines can't be opened",
             remedy="apt-get install python3-opencv, or build OpenCV with -DWITH_GSTREAMER=ON",
         )
+
+
+def _h264(seen: Snapshot) -> Finding:
+    """Say what writes H.264 where OpenCV does not."""
+    for one in seen.distributions:
+        if one.name == "av":
+            return Finding(level="ok", name="H.264", found=f"through PyAV {one.version}")
+    return Finding(
+        level="info",
+        name="H.264",
+        found="no encoder here; browsers may not play the MPEG-4 that detect writes",
+        remedy="pip install edgecv[video], or convert what was written: "
+        "ffmpeg -i found.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4",
+    )
 
 
 def _encoders(seen: Snapshot, works: set[str]) -> Finding:

@@ -296,7 +296,9 @@ def test_video():
         backends=("FFMPEG",), encoders=(encoder("mp4v"), encoder("avc1", works=False))
     )
     assert "not avc1" in finding(plain, "video encoders").found
-    assert "libx264" in finding(plain, "H.264").remedy
+    assert "edgecv[video]" in finding(plain, "H.264").remedy
+    pyav = replace(plain, distributions=(*GOOD.distributions, replace(CV2, name="av")))
+    assert finding(pyav, "H.264").level == "ok"
     assert "python3-opencv" in finding(plain, "GStreamer").remedy
     none = with_video(encoders=(encoder("mp4v", works=False), encoder("VP90")))
     assert finding(none, "video encoders").level == "warning"
