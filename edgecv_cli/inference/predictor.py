@@ -70,8 +70,7 @@ class Predictor:
         Raises:
             EngineError: the engine has no memory for that many.
         """
-        sizes = [tensor.shape[1:] for tensor in self.runner.inputs]
-        if count < 2 or not all(size and None not in size for size in sizes):
+        if count < 2 or not _sizes_known(self.runner):
             return (self,)
         return [
             Predictor(self.runner, self.spec, self.profile, clock=self._clock, request=request)
@@ -133,6 +132,11 @@ class Predictor:
         self.runner.close()
 
 
+def _sizes_known(runner: Runner) -> bool:
+    sizes = [tensor.shape[1:] for tensor in runner.inputs]
+    return all(size and None not in size for size in sizes)
+
+
 def open_predictor(
     artifact: Artifact,
     spec: DetectorSpec,
@@ -153,9 +157,16 @@ def open_predictor(
     Raises:
         EdgeCVError: as :func:`edgecv_cli.runtime.opening.open_runner`.
     """
-    runner = open_runner(
-        artifact, engine, threads, exact=exact, model_cache=model_cache, streams=streams
-    )
+
+    def opened(streams: int) -> Runner:
+        return open_runner(
+            artifact, engine, threads, exact=exact, model_cache=model_cache, streams=streams
+        )
+
+    runner = opened(streams)
+    if streams > 1 and not _sizes_known(runner):
+        runner.close()  # it will run once at a time, and may then use all threads for that
+        runner = opened(1)
     try:
         return Predictor(runner, spec, profile or detection_profile(spec))
     except EdgeCVError:

@@ -17,6 +17,7 @@ from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.profiles import EVALUATION, Profile, detection_profile
 from edgecv_cli.inference.predictor import Predictor, open_predictor
 from edgecv_cli.runtime.base import Execution
+from edgecv_cli.runtime.opening import open_runner
 
 SIZE = (128, 160)
 PLANTED = {
@@ -162,6 +163,24 @@ def test_a_network_of_any_size_has_one_lane(predictor, monkeypatch):
     monkeypatch.setattr(predictor.runner, "inputs", inputs)
 
     assert predictor.lanes(4) == (predictor,)
+
+
+def test_a_network_of_any_size_gets_all_threads_for_its_one_inference(tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(PLANTED["yolox"].SerializeToString())
+    artifact = Artifact.open(path)
+    given = []
+
+    def opened(*args, streams, **options):
+        given.append(streams)
+        runner = open_runner(*args, streams=streams, **options)
+        runner.inputs = (TensorSpec(runner.inputs[0].name, (1, 3, None, None), "float32"),)
+        return runner
+
+    monkeypatch.setattr("edgecv_cli.inference.predictor.open_runner", opened)
+    with closing(open_predictor(artifact, artifact.detector().spec, threads=2, streams=2)) as one:
+        assert len(one.predict(scenes.scene(SIZE, 0)[0])) > 0
+    assert given == [2, 1]
 
 
 class TwoInputs:
