@@ -106,9 +106,8 @@ def _refuse_live_options(config: DetectConfig) -> None:
 
 
 def _refuse_many(config: DetectConfig) -> None:
-    for flag, given in (("--track", config.track), ("--save video", "video" in config.save)):
-        if given:
-            raise UsageError(
-                f"{flag} takes one live source at a time, and there are several",
-                remedy=f"run one edgecv for each, or leave {flag} out",
-            )
+    if config.track:
+        raise UsageError(
+            "--track takes one live source at a time, and there are several",
+            remedy="run one edgecv for each, or leave --track out",
+        )
