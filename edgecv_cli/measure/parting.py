@@ -213,15 +213,16 @@ def tensors(
             finally:
                 for runner in runners:
                     runner.close()
-    return tuple(
-        TensorParting(
-            tensor=name,
-            op=op,
-            same=apart[name].same,
-            snr_db=apart[name].decibels,
-            largest=None if apart[name].same else apart[name].largest,
-        )
-        for name, op, _ in common
+    return tuple(_parting(name, op, apart[name]) for name, op, _ in common)
+
+
+def _parting(name: str, op: str, seen: Apart) -> TensorParting:
+    return TensorParting(
+        tensor=name,
+        op=op,
+        same=seen.same,
+        snr_db=seen.decibels,
+        largest=None if seen.same else seen.largest,
     )
 
 

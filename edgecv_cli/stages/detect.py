@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -102,28 +103,15 @@ def run_detect(
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
-        parts = source.total if config.tile is None else None  # a picture has many tiles
-        streams = side_by_side(config.engine, config.threads, parts)
-        loaded = load_model(config, streams) if load is None else load(config)
+        loaded = _loaded(config, source, context) if load is None else load(config)
         stack.enter_context(closing(loaded.predictor))
-        if loaded.warning:
-            context.progress.note(f"warning: {loaded.warning}")
         follower = open_follower(config, source, loaded.profile.threshold)
         wanted = choose_classes(config.classes, loaded.spec.classes)
-        hidden = choose_classes(config.blur, loaded.spec.classes, option="--blur")
-        hider = None if hidden is None else Hider(hidden)
+        hider = _hider(config, loaded)
         sinks: list[FrameSink] = [JsonLinesSink(emit)] if emit is not None else []
         if publication is not None:
-            how = HowKept(
-                tracked=config.track,
-                threshold=loaded.profile.threshold,
-                hard_rate=config.hard_rate,
-                sound=not config.blur,  # voices tell who it is
-            )
-            note = context.progress.note
-            sinks += open_sinks(kinds, publication.folder(), note=note, how=how)
-        if config.serve is not None:
-            sinks.append(open_preview(config.serve, context))
+            sinks += _saving(config, kinds, publication.folder(), loaded, context)
+        sinks += [] if config.serve is None else [open_preview(config.serve, context)]
         for sink in sinks:
             stack.enter_context(closing(sink))
         tally = Tally()
@@ -140,16 +128,12 @@ def run_detect(
                 follower=follower,
                 hider=hider,
             )
-            view = LiveView(task, tally, context.clock)
-            for _ in results:
-                view.frame()
-            view.end()
+            _shown(results, LiveView(task, tally, context.clock))
+        more = kept(sinks) | live_rows(source)
+        more |= {} if hider is None else {"hidden": hider.hidden}
+        more |= {} if follower is None else followed(follower, loaded.spec.classes)
         summary = _summary(config, loaded, source, tally, context.clock() - began)
-        summary = summary.model_copy(update=kept(sinks) | live_rows(source))
-        if hider is not None:
-            summary = summary.model_copy(update={"hidden": hider.hidden})
-        if follower is not None:
-            summary = summary.model_copy(update=followed(follower, loaded.spec.classes))
+        summary = summary.model_copy(update=more)
         for sink in sinks:
             sink.finish(summary.to_json())
         if publication is not None:
@@ -328,6 +312,37 @@ def _kinds(config: DetectConfig, source: FrameSource | LiveFrames) -> frozenset[
         return frozenset(config.save)
     fitting = {"image": source.has_images, "video": source.has_videos}
     return frozenset({"json", *(kind for kind, fits in fitting.items() if fits)})
+
+
+def _loaded(config: DetectConfig, source: FrameSource | LiveFrames, context: Context) -> Loaded:
+    parts = source.total if config.tile is None else None  # a picture has many tiles
+    loaded = load_model(config, side_by_side(config.engine, config.threads, parts))
+    if loaded.warning:
+        context.progress.note(f"warning: {loaded.warning}")
+    return loaded
+
+
+def _shown(results: Iterable[FrameResult], view: LiveView) -> None:
+    for _ in results:
+        view.frame()
+    view.end()
+
+
+def _hider(config: DetectConfig, loaded: Loaded) -> Hider | None:
+    hidden = choose_classes(config.blur, loaded.spec.classes, option="--blur")
+    return None if hidden is None else Hider(hidden)
+
+
+def _saving(
+    config: DetectConfig, kinds: Collection[str], folder: Path, loaded: Loaded, context: Context
+) -> list[FrameSink]:
+    how = HowKept(
+        tracked=config.track,
+        threshold=loaded.profile.threshold,
+        hard_rate=config.hard_rate,
+        sound=not config.blur,  # voices tell who it is
+    )
+    return open_sinks(kinds, folder, note=context.progress.note, how=how)
 
 
 def _publication(
