@@ -42,14 +42,12 @@ def suppress(
     order = np.argsort(-detections.scores, kind="stable")
     boxes = detections.boxes[order].astype(np.float64)
     classes = detections.class_ids[order] if class_wise else np.zeros(len(order), np.int64)
-    kept = np.zeros(0, np.intp)
-    for start in range(0, len(order), BLOCK):
+    kept = np.flatnonzero(_settle(boxes[:BLOCK], classes[:BLOCK], iou))
+    for start in range(BLOCK, len(order), BLOCK):
         if len(kept) >= limit:
             break
         block = np.arange(start, min(start + BLOCK, len(order)))
-        if len(kept):
-            covered = _covers(boxes, classes, kept, block, iou).any(axis=0)
-            block = block[~covered]
+        block = block[~_covers(boxes, classes, kept, block, iou).any(axis=0)]
         kept = np.concatenate([kept, block[_settle(boxes[block], classes[block], iou)]])
     return detections.take(order[kept[:limit]])
 
