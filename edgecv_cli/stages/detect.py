@@ -98,8 +98,6 @@ def run_detect(
     """
     source = open_any(config, context)
     live = isinstance(source, LiveFrames)
-    # Ctrl-C is how a live run ends: what was found until then is kept
-    running = replace(context, cancel=Cancel()) if live else context
     kinds = _kinds(config, source)
     with ExitStack() as stack:
         publication = _publication(config, source, stack)
@@ -121,7 +119,7 @@ def run_detect(
                 loaded,
                 source,
                 sinks,
-                running,
+                _until_its_end(context) if live else context,
                 classes=wanted,
                 tally=tally,
                 on_demand=live,
@@ -320,6 +318,11 @@ def _loaded(config: DetectConfig, source: FrameSource | LiveFrames, context: Con
     if loaded.warning:
         context.progress.note(f"warning: {loaded.warning}")
     return loaded
+
+
+def _until_its_end(context: Context) -> Context:
+    """Ctrl-C is how a live source ends: what was found until then is kept."""
+    return replace(context, cancel=Cancel())
 
 
 def _shown(results: Iterable[FrameResult], view: LiveView) -> None:
