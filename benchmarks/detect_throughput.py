@@ -46,7 +46,8 @@ from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.draw import draw
 from edgecv_cli.media.h264 import H264Writer, pyav
 from edgecv_cli.media.video import VideoWriter
-from edgecv_cli.stages.detect import load_model, run_detect
+from edgecv_cli.stages.detect import run_detect
+from edgecv_cli.stages.detect_model import load_model
 
 _PARTS = ("network", "media", "floor")
 _FLOOR_RUNS, _TRIED = 50, 30

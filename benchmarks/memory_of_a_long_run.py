@@ -26,7 +26,8 @@ from edgecv_cli.inference.exports import JsonLinesSink
 from edgecv_cli.inference.frames import Frame
 from edgecv_cli.inference.sources import open_sources
 from edgecv_cli.measure.hardware import machine
-from edgecv_cli.stages.detect import detect, load_model
+from edgecv_cli.stages.detect import detect
+from edgecv_cli.stages.detect_model import load_model
 from edgecv_cli.stages.detect_tracking import open_follower
 
 _EVERY = 50

@@ -29,7 +29,8 @@ from edgecv_cli.core.context import Context
 from edgecv_cli.inference.live import LiveFrames, Patience
 from edgecv_cli.measure.hardware import machine
 from edgecv_cli.media.streams import address_of
-from edgecv_cli.stages.detect import detect, load_model
+from edgecv_cli.stages.detect import detect
+from edgecv_cli.stages.detect_model import load_model
 
 _BITS, _CELL, _ROW = 32, 20, 8
 _PAUSE_S = 0.04

@@ -12,7 +12,7 @@ from edgecv_cli.detector.profiles import Profile
 from edgecv_cli.detector.spec import DetectorSpec, InputSpec, OutputSpec
 from edgecv_cli.inference.predictor import Timings
 from edgecv_cli.runtime.base import Execution
-from edgecv_cli.stages.detect import Loaded
+from edgecv_cli.stages.detect_model import Loaded
 
 CLASSES = ("gear", "bolt", "hex nut")
 

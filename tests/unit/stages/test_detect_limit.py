@@ -6,7 +6,7 @@ import pytest
 
 from edgecv_cli.inference.predictor import Timings
 from edgecv_cli.inference.times import Times
-from edgecv_cli.stages.detect import side_by_side
+from edgecv_cli.stages.detect_model import side_by_side
 from edgecv_cli.stages.detect_result import Tally
 
 
