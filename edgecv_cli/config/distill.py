@@ -84,7 +84,7 @@ class DistillConfig(CommonConfig):
         "auto",
         description="dense: boxes and scores of each candidate, where both have the same heads; "
         "raw: the raw predictions, likewise; objects: what the teacher finds, by where it lies. "
-        "auto takes dense where it can.",
+        "auto takes dense where it can, with --swap raw.",
     )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(
         1000, ge=1, le=10_000_000, description="Updates of the weights, at most."
@@ -141,6 +141,11 @@ class DistillConfig(CommonConfig):
             raise UsageError(
                 "--control labels learns from labels, and --teacher names another",
                 remedy="give one of them",
+            )
+        if self.control is not None and self.lesson not in ("auto", "objects"):
+            raise UsageError(
+                f"labels are objects, and --lesson {self.lesson} is of a teacher",
+                remedy="leave --lesson out",
             )
         if self.qat:
             return self

@@ -166,7 +166,7 @@ class DistillJob:
     ) -> tuple[Tuned, str, Pictures]:
         given, context = self._given, self._context
         near = self._near_teacher(original)
-        if near is not None and (given.teacher is None or self._config.lesson == "raw"):
+        if near is not None and self._is_raw:
             pictures = self._pictures(begun, None)
             tuned = finetune(
                 near, begun, heads_of(near), pictures, self._recipe(), context=context, kept=kept
@@ -203,13 +203,26 @@ class DistillJob:
             kept=kept,
         )
 
+    @property
+    def _is_raw(self) -> bool:
+        """Whether raw predictions are learned of a teacher that has the student's heads."""
+        config, spec = self._config, self._given.student.spec
+        if config.lesson != "auto":
+            return config.lesson == "raw"
+        if self._given.teacher is not None:
+            return False
+        held = {role for tensor in spec.outputs.tensors for role in tensor.holds}
+        whole = bool(held & {"score", "label"} or spec.extra_inputs)
+        # what lost channels is far from what it was, and dense brings it back faster
+        return config.width is None or whole
+
     def _near_teacher(self, original: onnx.ModelProto) -> onnx.ModelProto | None:
         """Return a teacher that has the student's heads; None: objects are learned."""
         given, asked = self._given, self._config.lesson
-        if given.teacher is None:
-            return original if given.labels is None else None
-        if asked == "objects":
+        if given.labels is not None or asked == "objects":
             return None
+        if given.teacher is None:
+            return original
         specs = given.student.spec, given.teacher.spec
         teacher = normalise(given.teacher.artifact.model, input_size=specs[1].input.size)
         apart = heads_apart(original, teacher, specs=specs)
@@ -224,8 +237,7 @@ class DistillJob:
         given = self._given
         if given.labels is not None:
             return LabelTeacher(given.labels, given.student.spec)
-        assert given.teacher is not None
-        teacher = given.teacher
+        teacher = given.teacher or given.student
         classes = common_classes(given.student.spec, teacher.spec)
         return ModelTeacher(teacher.artifact, teacher.spec, classes, self._config.threads)
 

@@ -76,7 +76,7 @@ def any_result(monkeypatch):
         ({"lesson": "raw"}, "raw"),
         ({"lesson": "objects"}, "objects"),
         ({"teacher": None, "control": "labels"}, "objects"),
-        ({"teacher": None, "width": 0.8, "model": "teacher.onnx"}, "raw"),
+        ({"teacher": None, "width": 0.8, "model": "teacher.onnx"}, "dense"),
     ],
     ids=["like", "raw", "objects", "labels", "width"],
 )

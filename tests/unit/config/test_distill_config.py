@@ -17,6 +17,7 @@ def config(**changes):
     [
         ({}, "not told what to learn from"),
         ({"teacher": "t.onnx", "control": "labels"}, "--control labels learns from labels"),
+        ({"control": "labels", "lesson": "raw"}, "labels are objects"),
         ({"teacher": "t.onnx", "target": "cpu"}, "--target is for --qat"),
         ({"teacher": "t.onnx", "max_drop": "1%"}, "--data"),
         ({"teacher": "t.onnx", "min_speedup": 1.1, "speed_seconds": 0}, "--speed-seconds"),
