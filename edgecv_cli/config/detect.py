@@ -71,7 +71,7 @@ class DetectConfig(CommonConfig):
         tuple[str, ...], Flag(positional=True, metavar="SOURCE..."), Input("sources")
     ] = Field(
         min_length=1,
-        description="Images, folders, quoted patterns ('**/*.jpg'), videos, - for a list on "
+        description="Images, folders, quoted patterns ('**/*.jpg'), videos, sequences (%05d.jpg), - for a list on "
         "standard input; or cameras (0, /dev/video0, csi:0) and streams (rtsp://, http://).",
     )
     output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="DIR")] = Field(
@@ -109,6 +109,9 @@ class DetectConfig(CommonConfig):
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(
         None, ge=1, description="Stop after this many frames."
+    )
+    fps: Annotated[float, Flag(metavar="N")] = Field(
+        30.0, gt=0, le=1000, description="Frames a second of an image sequence (frames/%05d.jpg)."
     )
     duration: Annotated[float | None, Flag(metavar="S", panel=_LIVE)] = Field(
         None, gt=0, le=1e8, description="Stop after this many seconds. Default: at Ctrl-C."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,15 @@ from edgecv_cli.core.errors import DataError
 from edgecv_cli.inference.frames import Frame
 from edgecv_cli.media.images import read_image
 from edgecv_cli.media.listing import IMAGE_SUFFIXES, list_files
-from edgecv_cli.media.video import VIDEO_SUFFIXES, VideoReader, is_video
+from edgecv_cli.media.video import (
+    ASSUMED_RATE,
+    VIDEO_SUFFIXES,
+    VideoInfo,
+    VideoReader,
+    is_video,
+)
 
+_NUMBER = re.compile(r"%(?:0?(\d))?d")
 _FEWEST = 0.9  # containers estimate their frame count; more than a tenth short is a broken file
 
 
@@ -33,8 +41,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class _Entry:
+    """A file; or the pictures that one name with a number stands for, which are a video."""
+
     path: Path
     is_video: bool
+    pictures: tuple[Path, ...] = ()
 
 
 class FrameSource:
@@ -48,15 +59,17 @@ class FrameSource:
         skipped: grows while frames are read.
     """
 
-    def __init__(self, entries: Sequence[_Entry], limit: int | None = None) -> None:
+    def __init__(
+        self, entries: Sequence[_Entry], limit: int | None = None, rate: float = ASSUMED_RATE
+    ) -> None:
         self._entries = tuple(entries)
-        self._limit = limit
+        self._limit, self._rate = limit, rate
         self.skipped: list[Skipped] = []
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files, in the order they are read."""
-        return tuple(entry.path for entry in self._entries)
+        return tuple(path for entry in self._entries for path in (entry.pictures or (entry.path,)))
 
     @property
     def has_images(self) -> bool:
@@ -84,7 +97,7 @@ class FrameSource:
         given = 0
         for entry in self._entries:
             try:
-                for frame in _read(entry, self.skipped):
+                for frame in _read(entry, self.skipped, self._rate):
                     given += 1
                     yield frame
                     if given == self._limit:
@@ -95,12 +108,16 @@ class FrameSource:
             raise _nothing_decodable(self.skipped)
 
 
-def open_sources(args: Sequence[str], *, limit: int | None = None) -> FrameSource:
+def open_sources(
+    args: Sequence[str], *, limit: int | None = None, rate: float = ASSUMED_RATE
+) -> FrameSource:
     """Find the files that the arguments name.
 
     Args:
         args: image or video files, folders (their images and videos, by name), or patterns
-            with ``*``, ``?``, ``[...]`` and ``**`` for any depth.
+            with ``*``, ``?``, ``[...]`` and ``**`` for any depth; or a name with ``%d`` or
+            ``%05d``, whose pictures are a video.
+        rate: frames a second of such a video.
         limit: stop after this many frames; None gives all.
 
     Raises:
@@ -112,7 +129,7 @@ def open_sources(args: Sequence[str], *, limit: int | None = None) -> FrameSourc
     for arg in args:
         for entry in _expand(arg):
             entries.setdefault(os.path.realpath(entry.path), entry)
-    return FrameSource(tuple(entries.values()), limit)
+    return FrameSource(tuple(entries.values()), limit, rate)
 
 
 def _expand(arg: str) -> list[_Entry]:
@@ -131,7 +148,26 @@ def _expand(arg: str) -> list[_Entry]:
             f"the pattern {arg!r} matches no image or video",
             "check it with ls; ** crosses folders, and quotes keep the shell from expanding it",
         )
+    if _NUMBER.search(path.name):
+        return [_sequence(path)]
     return _refuse(f"{arg} does not exist", _nearest(path))
+
+
+def _sequence(path: Path) -> _Entry:
+    """Return the pictures of a name with one number, by that number."""
+    parts = _NUMBER.split(path.name)
+    if len(parts) != 3:
+        raise DataError(
+            f"{path} has several numbers", remedy="leave one %d, such as frames/%05d.jpg"
+        )
+    before, digits, after = parts
+    number = rf"\d{{{digits},}}" if digits else r"\d+"
+    wanted = re.compile(rf"{re.escape(before)}({number}){re.escape(after)}")
+    there = list_files(path.parent) if path.parent.is_dir() else []
+    found = {int(match.group(1)): one for one in there if (match := wanted.fullmatch(one.name))}
+    if not found:
+        raise DataError(f"no file is called like {path}", remedy=_nearest(path))
+    return _Entry(path, is_video=True, pictures=tuple(found[at] for at in sorted(found)))
 
 
 def _refuse(problem: str, remedy: str) -> list[_Entry]:
@@ -167,8 +203,18 @@ def _nearest(path: Path) -> str:
     return "did you mean " + " or ".join(str(path.parent / name) for name in close) + "?"
 
 
-def _read(entry: _Entry, skipped: list[Skipped]) -> Iterator[Frame]:
+def _read(entry: _Entry, skipped: list[Skipped], rate: float) -> Iterator[Frame]:
     source = str(entry.path)
+    if entry.pictures:
+        info = VideoInfo(rate, len(entry.pictures))
+        for index, path in enumerate(entry.pictures):
+            try:
+                image = read_image(path)
+            except DataError as error:
+                skipped.append(Skipped(str(path), error.problem))
+            else:
+                yield Frame(source, index, image, index / rate, info)
+        return
     if not entry.is_video:
         yield Frame(source, 0, read_image(entry.path))
         return

@@ -38,7 +38,7 @@ def open_any(config: DetectConfig, context: Context) -> FrameSource | LiveFrames
     }
     if not live:
         _refuse_live_options(config)
-        return open_sources(sources, limit=config.limit)
+        return open_sources(sources, limit=config.limit, rate=config.fps)
     if len(live) < len(sources):
         files = next(source for source in sources if source not in live)
         raise UsageError(

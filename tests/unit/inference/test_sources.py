@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from clips import write_picture, write_video
+from clips import picture, write_picture, write_video
 
 from edgecv_cli.core.errors import DataError
 from edgecv_cli.inference.sources import FrameSource, open_sources
@@ -141,3 +141,28 @@ def test_limit_counts_frames_and_reads_no_further(tmp_path: Path) -> None:
 def test_limit_above_what_there_is(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     assert open_sources([str(tmp_path)], limit=9).total == 1
+
+
+def test_numbered_pictures_are_a_video_by_their_numbers(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        write_picture(tmp_path / f"f{number:03d}.png", picture(shade=number))
+    write_picture(tmp_path / "g001.png")
+    (tmp_path / "f011.png").write_bytes(b"broken")
+    name = str(tmp_path / "f%03d.png")
+    source = open_sources([name], rate=10)
+    frames = list(source)
+    assert [int(one.image[0, 0, 1]) for one in frames] == [1, 9, 10]
+    assert [(one.source, one.index, one.timestamp) for one in frames] == [
+        (name, 0, 0.0), (name, 1, 0.1), (name, 2, 0.2)
+    ]  # fmt: skip
+    assert (source.has_videos, source.has_images, len(source.paths)) == (True, False, 4)
+    assert [Path(one.source).name for one in source.skipped] == ["f011.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("x%d.png", "no file is called like"), ("%d_%d.png", "several numbers")]
+)
+def test_a_sequence_that_is_none(tmp_path: Path, name: str, problem: str) -> None:
+    write_picture(tmp_path / "f1.png")
+    with pytest.raises(DataError, match=problem):
+        open_sources([str(tmp_path / name)])
