@@ -72,7 +72,8 @@ class DetectConfig(CommonConfig):
     ] = Field(
         min_length=1,
         description="Images, folders, quoted patterns ('**/*.jpg'), videos, sequences "
-        "(%05d.jpg), - for a list on standard input; or cameras (0, /dev/video0, csi:0) and streams (rtsp://, http://).",
+        "(%05d.jpg), - for a list on standard input; or cameras (0, /dev/video0, csi:0) and "
+        "streams (rtsp://, http://).",
     )
     output: Annotated[OutputPath | None, Flag("-o", "--output", metavar="DIR")] = Field(
         None, description="Folder for the results. Without it nothing is saved."
