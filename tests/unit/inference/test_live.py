@@ -177,7 +177,8 @@ def test_sources_take_turns():
     )
     iterator = iter(live)
     next(iterator)
-    time.sleep(0.1)  # both have frames waiting
+    while any(state.received < 22 for state in live.states):
+        time.sleep(0.01)
     seen = [next(iterator).source[-1] for _ in range(20)]
     assert all(one != other for one, other in itertools.pairwise(seen))
     iterator.close()
