@@ -22,7 +22,7 @@ from edgecv_cli.inference.sources import FrameSource, open_sources
 from edgecv_cli.inference.team import Looking
 from edgecv_cli.inference.tiles import TiledPredictor
 from edgecv_cli.media.opencv import on_calling_threads
-from edgecv_cli.media.streams import address_of
+from edgecv_cli.media.streams import live_address
 from edgecv_cli.runtime.opening import ENGINES
 
 _DEVICES = {"CPU": "onnxruntime:cpu"}
@@ -153,7 +153,7 @@ class EdgeDetector:
         Raises:
             DataError: the source can't be read.
         """
-        address = None if Path(source).exists() else address_of(str(source))
+        address = live_address(str(source))
         frames: LiveFrames | FrameSource
         if address is None:
             frames, stop = open_sources([str(source)]), None

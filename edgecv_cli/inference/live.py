@@ -178,11 +178,12 @@ class LiveFrames:
 
         Raises:
             DataError: no source gave a single frame.
+            Exception: whatever else reading raised.
         """
         began = self._clock()
-        for reader in self._readers:
-            reader.start()
         try:
+            for reader in self._readers:
+                reader.start()
             turn = given = 0
             while (ready := self._next(turn, began)) is not None:
                 place, image, arrived = ready
@@ -208,6 +209,7 @@ class LiveFrames:
                     taken = self._readers[place].take()
                     if taken is not None:
                         return place, *taken
+                self._raise_broken()
                 if all(reader.ended for reader in self._readers):
                     return None
                 self._changed.wait(_POLL_S)
@@ -217,6 +219,11 @@ class LiveFrames:
         seconds = self._patience.seconds
         late = seconds is not None and self._clock() - began >= seconds
         return late or self._stopped.is_set() or self._cancel.is_set
+
+    def _raise_broken(self) -> None:
+        for reader in self._readers:
+            if reader.broken is not None:
+                raise reader.broken
 
     def _require_any(self) -> None:
         problems = [reader.error for reader in self._readers if reader.error is not None]
@@ -249,6 +256,7 @@ class _Reader:
         self._lost: float | None = None
         self.state = LiveState(address.shown)
         self.error: DataError | None = None
+        self.broken: Exception | None = None
         self.ended = False
         self._thread = threading.Thread(target=self._run, name="edgecv-live", daemon=True)
 
@@ -278,6 +286,8 @@ class _Reader:
     def _run(self) -> None:
         try:
             self._read_on()
+        except Exception as error:  # noqa: BLE001 - raised again by who iterates
+            self.broken = error
         finally:
             with self._changed:
                 if self._lost is not None:

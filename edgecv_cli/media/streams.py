@@ -62,9 +62,24 @@ def address_of(arg: str) -> Address | None:
         return Address("csi", arg[4:], arg)
     if arg.startswith("gst:"):
         return Address("gst", arg[4:], "gst pipeline")
-    if re.fullmatch(r"/dev/video\d+", arg):
+    if re.fullmatch(r"/dev/(video\d+|v4l/by-(id|path)/[^/]+)", arg):
         return Address("device", arg, arg)
     return None
+
+
+def live_address(arg: str) -> Address | None:
+    """Return where a source's pictures come from if they are live; None for files.
+
+    What exists is a file, whatever it is called, but for devices.
+
+    Raises:
+        DataError: a URL of a kind that can't be read.
+    """
+    try:
+        is_file = not arg.startswith("/dev/") and Path(arg).exists()
+    except OSError:  # longer than a path may be, and perhaps with a password in it
+        is_file = False
+    return None if is_file else address_of(arg)
 
 
 def shown(url: str) -> str:

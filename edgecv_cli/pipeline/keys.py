@@ -22,6 +22,7 @@ from edgecv_cli.measure.hardware import engine_versions, fingerprint
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.media.images import open_images
 from edgecv_cli.media.layouts import find_layouts
+from edgecv_cli.media.streams import live_address
 from edgecv_cli.pipeline.stages import Stage
 
 _LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxsim", "pycocotools", "opencv-python",
@@ -174,6 +175,12 @@ def _spec(path: Path, limit: int | None) -> str:  # noqa: ARG001 - as the other 
 
 
 def _sources(sources: Sequence[str], limit: int | None) -> str:  # noqa: ARG001
+    for address in map(live_address, sources):
+        if address is not None:
+            raise ConfigError(
+                f"{address.shown} is live, and run keeps results of what stays as it is",
+                remedy="give it to edgecv detect, and files to edgecv run",
+            )
     # results name each source by its path, and a video may be of any size
     return digest_key(
         files=[(str(path), _file(path, None)) for path in open_sources(sources).paths]

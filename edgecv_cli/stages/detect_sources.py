@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError, UsageError
 from edgecv_cli.inference.live import LiveFrames, Patience
 from edgecv_cli.inference.sources import FrameSource, open_sources
-from edgecv_cli.media.streams import address_of
+from edgecv_cli.media.streams import Address, live_address
 from edgecv_cli.stages.detect_result import LiveRow
 
 if TYPE_CHECKING:
@@ -28,14 +29,8 @@ def open_any(config: DetectConfig, context: Context) -> FrameSource | LiveFrames
         DataError: one names nothing, or nothing that can be read.
         UsageError: files and live sources stand side by side, or options do not fit.
     """
-    sources = list(_listed(config.sources))
-    here = {source: Path(source).exists() for source in sources}
-    live = {
-        source: address
-        for source in sources
-        if (not here[source] or source.startswith("/dev/"))
-        and (address := address_of(source)) is not None
-    }
+    sources = list(dict.fromkeys(_listed(config.sources)))
+    live = {source: address for source in sources if (address := live_address(source)) is not None}
     if not live:
         _refuse_live_options(config)
         return open_sources(sources, limit=config.limit, rate=config.fps)
@@ -53,7 +48,10 @@ def open_any(config: DetectConfig, context: Context) -> FrameSource | LiveFrames
         seconds=config.duration,
     )
     return LiveFrames(
-        list(live.values()), patience, note=context.progress.note, cancel=context.cancel
+        list(_told_apart(live.values())),
+        patience,
+        note=context.progress.note,
+        cancel=context.cancel,
     )
 
 
@@ -79,6 +77,15 @@ def live_rows(source: FrameSource | LiveFrames) -> dict[str, object]:
     }
 
 
+def _told_apart(addresses: Iterable[Address]) -> Iterator[Address]:
+    """Number those that look alike without their secrets, as the channels of one recorder."""
+    seen: Counter[str] = Counter()
+    for one in addresses:
+        seen[one.shown] += 1
+        number = seen[one.shown]
+        yield one if number == 1 else replace(one, shown=f"{one.shown} ({number})")
+
+
 def _listed(sources: Iterable[str]) -> Iterator[str]:
     """Yield the sources; those of ``-`` are read from standard input, a line or a NUL each."""
     for source in sources:
@@ -86,7 +93,7 @@ def _listed(sources: Iterable[str]) -> Iterator[str]:
             yield source
             continue
         text = sys.stdin.read(_MOST_TEXT)
-        names = [line for line in text.replace("\0", "\n").splitlines() if line.strip()]
+        names = [name for name in text.split("\0" if "\0" in text else "\n") if name.strip()]
         if not names or len(text) == _MOST_TEXT:
             raise DataError(
                 f"standard input lists {'too many' if names else 'no'} files",

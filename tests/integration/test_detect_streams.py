@@ -134,3 +134,16 @@ def test_what_does_not_go_together_is_refused(tmp_path, monkeypatch, sources, op
     write_video(tmp_path / "clip.mp4", frames=2)
     with pytest.raises(UsageError, match=said):
         run(sources, **options)
+
+
+def test_names_on_standard_input_may_hold_line_ends_between_nuls(tmp_path, monkeypatch):
+    paths = [write_picture(tmp_path / name) for name in ("a\nb.png", "c.png")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\0".join(map(str, paths)) + "\0"))
+    assert run(["-"]).frames == 2
+
+
+def test_channels_that_look_alike_without_their_secrets_are_told_apart(camera):
+    urls = [f"http://127.0.0.1:{camera.port}/cam?channel={number}" for number in (1, 2)]
+    shown = f"http://127.0.0.1:{camera.port}/cam?channel=***"
+    named = [one.source for one in run([*urls, urls[0]], limit=2).live]
+    assert named == [shown, f"{shown} (2)"]

@@ -122,10 +122,11 @@ def test_what_never_opens_is_an_error_at_once():
 
 
 def test_one_of_several_may_be_late():
-    late = iter([DataError("not yet", remedy="wait"), Numbers(5, 1)])
+    not_now = DataError("not now", remedy="wait")
+    given = {"late": iter([not_now, Numbers(5, 1)]), "early": iter([Numbers(0, 1)])}
 
     def opener(one, *, again=False):
-        made = Numbers(0, 1) if one.shown.endswith("early") else next(late)
+        made = next(given[one.shown.removeprefix("http://")], not_now)
         if isinstance(made, DataError):
             raise made
         return made
@@ -238,4 +239,13 @@ def test_every_way_to_end_leaves_no_thread(how):
         if count == 3:
             {"cancel": cancel.set, "stop": live.stop}.get(how, lambda: None)()
     assert count >= 3 if how != "limit" else count == 3
+    assert not threads_left()
+
+
+def test_what_reading_never_raises_is_raised_where_frames_are_asked_for():
+    def opener(one, *, again=False):
+        raise RuntimeError("no such thing")
+
+    with pytest.raises(RuntimeError, match="no such thing"):
+        list(frames(opener))
     assert not threads_left()

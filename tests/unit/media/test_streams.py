@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgecv_cli.core.errors import DataError
-from edgecv_cli.media.streams import Stream, address_of, backends, shown
+from edgecv_cli.media.streams import Stream, address_of, backends, live_address, shown
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from edgecv_cli.media.streams import Stream, address_of, backends, shown
         ("0", "camera"), ("/dev/video3", "device"), ("csi:0", "csi"), ("rtsp://a/b", "url"),
         ("HTTP://a:80/b.mjpg", "url"), ("gst:videotestsrc ! appsink", "gst"), ("a.mp4", None),
         ("/dev/null", None), ("photos", None), ("c:/x.mp4", None),
+        ("/dev/v4l/by-id/usb-cam-index0", "device"), ("/dev/v4l/by-id/../../sda", None),
     ],
 )  # fmt: skip
 def test_names(arg, kind):
@@ -62,3 +63,13 @@ def test_what_does_not_open_is_told(arg, said):
 def test_pipelines_need_an_opencv_with_gstreamer(arg):
     with pytest.raises(DataError, match="built with GStreamer"):
         Stream(address_of(arg))
+
+
+def test_what_exists_is_a_file_unless_it_is_a_device(tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.exists", lambda _: True)
+    assert live_address("0") is None
+    assert live_address("/dev/video0").kind == "device"
+
+
+def test_an_address_that_is_longer_than_a_path_may_be_is_one():
+    assert live_address("http://cam/a?token=" + "x" * 5000).shown == "http://cam/a?token=***"

@@ -12,6 +12,7 @@ from scenes import write_dataset
 
 from edgecv_cli.config.detect import DetectConfig
 from edgecv_cli.config.inspect import InspectConfig
+from edgecv_cli.core.errors import ConfigError
 from edgecv_cli.pipeline.keys import Digests
 from edgecv_cli.pipeline.stages import STAGES
 
@@ -64,3 +65,10 @@ def test_a_probe_holds_for_one_machine_and_a_reading_for_all(data):
 
     assert not stage.holds_here_alone(InspectConfig(model=Path("m.onnx")))
     assert stage.holds_here_alone(InspectConfig(model=Path("m.onnx"), probe=data))
+
+
+@pytest.mark.parametrize("source", ["rtsp://me:secret@cam/live?key=secret", "0"])
+def test_what_is_live_has_no_key_and_shows_no_password(source):
+    with pytest.raises(ConfigError, match="is live, and run keeps results") as caught:
+        detected(source)
+    assert "secret" not in str(caught.value)
