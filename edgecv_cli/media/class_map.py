@@ -63,9 +63,9 @@ def _by_name(class_names: Sequence[str], categories: Mapping[int, str]) -> dict[
     ids: dict[str, list[int]] = defaultdict(list)
     classes: dict[str, list[int]] = defaultdict(list)
     for category_id, name in categories.items():
-        ids[_plain(name)].append(category_id)
+        ids[plain_name(name)].append(category_id)
     for class_id, name in enumerate(class_names):
-        classes[_plain(name)].append(class_id)
+        classes[plain_name(name)].append(class_id)
     return {
         found[0]: ids[name][0]
         for name, found in classes.items()
@@ -73,7 +73,7 @@ def _by_name(class_names: Sequence[str], categories: Mapping[int, str]) -> dict[
     }
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Drop what spellings differ in: 'hot dog', 'Hot_Dog' and 'hotdog' are one name.
 
     A name of nothing but punctuation stays as it is, so that no two of them become one.

@@ -25,6 +25,7 @@ from edgecv_cli.stages.converting.figures import figures, how_made, remarks
 from edgecv_cli.stages.converting.gates import Outcome, advice, outcomes
 from edgecv_cli.stages.converting.result import SavedFile
 from edgecv_cli.stages.converting.verify import Pair, Seen, verify
+from edgecv_cli.stages.rejected import keep, require_place
 
 
 def convert_tflite(config: ConvertTfliteConfig, context: Context) -> ConvertTfliteResult:
@@ -45,7 +46,9 @@ def convert_tflite(config: ConvertTfliteConfig, context: Context) -> ConvertTfli
     ):
         # Asked for before the work: a name that is taken must not be found out after it.
         sidecar = output.part(sidecar_path(config.output).name)
-        _check_rejected(config)
+        require_place(
+            config.keep_rejected, force=config.force, inputs=[config.model, config.output]
+        )
         source = Source.read(config, context)
         made = make(config, source, folder, context)
         pair = pair_of(config, source, made)
@@ -151,20 +154,10 @@ def _placed(compiled: Compiled, target: Path, name: str) -> Compiled:
 def _rejected(
     config: ConvertTfliteConfig, made: Made, result: ConvertTfliteResult
 ) -> ConvertTfliteResult:
-    keep = config.keep_rejected
-    if keep is None:
+    if config.keep_rejected is None:
         return result
-    with Publication(keep, force=config.force) as publication:
-        shutil.copyfile(made.path, publication.main)
-        publication.commit()
-    return result.model_copy(update={"rejected": str(keep)})
-
-
-def _check_rejected(config: ConvertTfliteConfig) -> None:
-    keep = config.keep_rejected
-    if keep is not None:
-        with Publication(keep, force=config.force, inputs=[config.model, config.output]) as place:
-            _ = place.main
+    keep(made.path, config.keep_rejected, force=config.force)
+    return result.model_copy(update={"rejected": str(config.keep_rejected)})
 
 
 def _pictures(source: Source, pair: Pair, seen: Seen) -> list[Block]:

@@ -33,6 +33,7 @@ from edgecv_cli.stages.distill_qat import integers_warnings, learned_integers, q
 from edgecv_cli.stages.distill_result import DistillResult, LossRow, TaughtBy
 from edgecv_cli.stages.distill_teachers import as_classes, common_classes
 from edgecv_cli.stages.quantize_result import HowMade
+from edgecv_cli.stages.rejected import keep, require_place
 from edgecv_cli.stages.resuming import training_path
 
 _COMPARED = 100
@@ -55,7 +56,9 @@ def distill(config: DistillConfig, context: Context) -> DistillResult:
         scratch() as folder,
     ):
         place, sidecar = output.main, output.part(sidecar_path(config.output).name)
-        _check_rejected(config)
+        require_place(
+            config.keep_rejected, force=config.force, inputs=[config.model, config.output]
+        )
         given = read_given(config, context)
         learned = (
             learned_integers(given, config, folder, context)
@@ -277,18 +280,8 @@ def _refusal(result: DistillResult, refused: Sequence[str]) -> GateNotMetError:
     )
 
 
-def _check_rejected(config: DistillConfig) -> None:
-    if config.keep_rejected is not None:
-        with Publication(
-            config.keep_rejected, force=config.force, inputs=[config.model, config.output]
-        ) as place:
-            _ = place.main
-
-
 def _rejected(config: DistillConfig, result: DistillResult, path: Path) -> DistillResult:
     if config.keep_rejected is None:
         return result
-    with Publication(config.keep_rejected, force=config.force) as publication:
-        shutil.copyfile(path, publication.main)
-        publication.commit()
+    keep(path, config.keep_rejected, force=config.force)
     return result.model_copy(update={"rejected": str(config.keep_rejected)})

@@ -17,7 +17,7 @@ from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.shapes import infer_shapes
 from edgecv_cli.graph.topology import Topology
 from edgecv_cli.inference.predictor import open_predictor
-from edgecv_cli.media.class_map import map_classes
+from edgecv_cli.media.class_map import map_classes, plain_name
 from edgecv_cli.media.dataset import Dataset
 
 SURE = 0.1
@@ -116,14 +116,14 @@ def common_classes(student: DetectorSpec, teacher: DetectorSpec) -> dict[int, in
         UsageError: no class of the student's is one of the teacher's.
     """
     known = {
-        _plain(name): index
+        plain_name(name): index
         for index, name in enumerate(student.classes)
         if index != student.background
     }
     found = {
-        index: known[_plain(name)]
+        index: known[plain_name(name)]
         for index, name in enumerate(teacher.classes)
-        if index != teacher.background and _plain(name) in known
+        if index != teacher.background and plain_name(name) in known
     }
     if not found:
         raise UsageError(
@@ -175,10 +175,6 @@ def as_classes(found: Detections, classes: Mapping[int, int]) -> Detections:
     taken = found.take(kept)
     ids = np.array([classes[int(one)] for one in taken.class_ids], np.int64)
     return Detections(taken.boxes, taken.scores, ids)
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _some(names: Sequence[str]) -> str:

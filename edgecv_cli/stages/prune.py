@@ -25,6 +25,7 @@ from edgecv_cli.stages.prune_job import PruneJob, Smaller, flow_of
 from edgecv_cli.stages.prune_report import judged_result, shown_result, unreached_result
 from edgecv_cli.stages.prune_result import PruneResult
 from edgecv_cli.stages.prune_speed import SpeedNotReachedError
+from edgecv_cli.stages.rejected import keep, require_place
 from edgecv_cli.stages.resuming import training_path
 
 _ELSEWHERE = (
@@ -54,7 +55,9 @@ def prune(config: PruneConfig, context: Context) -> PruneResult:
         scratch() as folder,
     ):
         place, sidecar = output.main, output.part(sidecar_path(config.output).name)
-        _check_rejected(config)
+        require_place(
+            config.keep_rejected, force=config.force, inputs=[config.model, config.output]
+        )
         given = read_given(config, context)
         smaller = _smaller(config, given, folder, context, draft)
         path = folder / "pruned.onnx"
@@ -174,17 +177,8 @@ def _milder(config: PruneConfig, result: PruneResult) -> str:
     )
 
 
-def _check_rejected(config: PruneConfig) -> None:
-    if config.keep_rejected is not None:
-        inputs = [config.model, *([config.output] if config.output else [])]
-        with Publication(config.keep_rejected, force=config.force, inputs=inputs) as place:
-            _ = place.main
-
-
 def _rejected(config: PruneConfig, result: PruneResult, path: Path) -> PruneResult:
     if config.keep_rejected is None:
         return result
-    with Publication(config.keep_rejected, force=config.force) as publication:
-        shutil.copyfile(path, publication.main)
-        publication.commit()
+    keep(path, config.keep_rejected, force=config.force)
     return result.model_copy(update={"rejected": str(config.keep_rejected)})

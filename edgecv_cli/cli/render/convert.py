@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.tables import (
+    before_after,
     between,
     facts,
-    fixed,
-    grid,
     line,
     lost,
     measured_on,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 def render(result: ConversionResult) -> Iterator[RenderableType]:
     """Yield what was compared, the gates, and what was saved."""
-    yield _before_after(result)
+    yield before_after(("original", "converted"), result.baseline, result.converted)
     yield facts(
         [
             ("verified", _verified(result)),
@@ -51,23 +50,6 @@ def render(result: ConversionResult) -> Iterator[RenderableType]:
     yield line(f"{how.engine}, {how.threads} threads, seed {how.seed}{rounds}", "dim")
     yield from measured_on(result.machine)
     yield from _outcome(result)
-
-
-def _before_after(result: ConversionResult) -> RenderableType:
-    before, after = result.baseline, result.converted
-    rows = [
-        ("mAP50-95", before.map, after.map if after else None, 3),
-        ("mAP50", before.map50, after.map50 if after else None, 3),
-        ("p50 ms", before.p50_ms, after.p50_ms if after else None, 2),
-        ("p95 ms", before.p95_ms, after.p95_ms if after else None, 2),
-    ]
-    shown = [
-        (name, fixed(a, digits), fixed(b, digits))
-        for name, a, b, digits in rows
-        if a is not None or b is not None
-    ]
-    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes if after else None)
-    return grid(("", "original", "converted"), [*shown, ("size", *sizes)])
 
 
 def _verified(result: ConversionResult) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.tables import (
+    before_after,
     between,
     facts,
     fixed,
@@ -12,7 +13,6 @@ from edgecv_cli.cli.render.tables import (
     line,
     lost,
     measured_on,
-    megabytes,
     warning,
 )
 
@@ -32,7 +32,7 @@ def render(result: DistillResult) -> Iterator[RenderableType]:
         ("updates", "distance on held-out images"),
         [(str(row.step), fixed(row.distance, 4)) for row in _some(result.losses)],
     )
-    yield _before_after(result)
+    yield before_after(("student", "taught"), result.before, result.after)
     yield facts(
         [
             ("teacher", result.teacher),
@@ -85,19 +85,6 @@ def _agreement(result: DistillResult) -> str | None:
         return None
     before = "" if found.before is None else f"{found.before:.4f} -> "
     return f"{before}{found.after:.4f} with the teacher, on {found.images} images"
-
-
-def _before_after(result: DistillResult) -> RenderableType:
-    before, after = result.before, result.after
-    rows = [
-        ("mAP50-95", before.map, after.map, 3),
-        ("mAP50", before.map50, after.map50, 3),
-        ("p50 ms", before.p50_ms, after.p50_ms, 2),
-        ("p95 ms", before.p95_ms, after.p95_ms, 2),
-    ]
-    shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
-    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes)
-    return grid(("", "student", "taught"), [*shown, ("size", *sizes)])
 
 
 def _how(result: DistillResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.tables import (
+    before_after,
     between,
     facts,
     fixed,
@@ -12,7 +13,6 @@ from edgecv_cli.cli.render.tables import (
     line,
     lost,
     measured_on,
-    megabytes,
     warning,
 )
 
@@ -39,7 +39,8 @@ def render(result: PruneResult) -> Iterator[RenderableType]:
         for text in result.warnings:
             yield warning(text)
         return
-    yield _before_after(result)
+    assert result.baseline is not None
+    yield before_after(("original", "pruned"), result.baseline, result.optimized)
     yield facts(
         [
             ("multiply-accumulates", _ratio(result.flops_ratio)),
@@ -119,21 +120,6 @@ def _by_reason(kept: dict[str, str]) -> dict[str, list[str]]:
     for name, reason in kept.items():
         found.setdefault(reason, []).append(name)
     return found
-
-
-def _before_after(result: PruneResult) -> RenderableType:
-    before, after = result.baseline, result.optimized
-    assert before is not None
-    assert after is not None
-    rows = [
-        ("mAP50-95", before.map, after.map, 3),
-        ("mAP50", before.map50, after.map50, 3),
-        ("p50 ms", before.p50_ms, after.p50_ms, 2),
-        ("p95 ms", before.p95_ms, after.p95_ms, 2),
-    ]
-    shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
-    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes)
-    return grid(("", "original", "pruned"), [*shown, ("size", *sizes)])
 
 
 def _ratio(value: float | None) -> str | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecv_cli.cli.render.tables import (
+    before_after,
     between,
     facts,
     fixed,
-    grid,
     line,
     lost,
     measured_on,
-    megabytes,
     warning,
 )
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 def render(result: ReshapeResult) -> Iterator[RenderableType]:
     """Yield both sizes side by side, the gates, and where the result stands."""
-    yield _before_after(result)
+    yield before_after(_names(result), result.baseline, result.optimized)
     yield facts(
         [
             ("NMS", _nms(result)),
@@ -55,20 +54,10 @@ def _nms(result: ReshapeResult) -> str | None:
     return f"{kind}, in the graph; verified: {result.verified}"
 
 
-def _before_after(result: ReshapeResult) -> RenderableType:
-    before, after = result.baseline, result.optimized
-    rows = [
-        ("mAP50-95", before.map, after.map, 3),
-        ("mAP50", before.map50, after.map50, 3),
-        ("p50 ms", before.p50_ms, after.p50_ms, 2),
-        ("p95 ms", before.p95_ms, after.p95_ms, 2),
-    ]
-    shown = [(name, fixed(a, n), fixed(b, n)) for name, a, b, n in rows if a is not None]
-    sides = ["x".join(map(str, size)) for size in (result.from_size, result.to_size)]
-    if sides[0] == sides[1]:
-        sides = ["original", "result"]
-    sizes = ("size", megabytes(before.size_bytes), megabytes(after.size_bytes))
-    return grid(("", *sides), [*shown, sizes])
+def _names(result: ReshapeResult) -> tuple[str, str]:
+    """Return the two sizes; what they are where both are the same."""
+    before, after = ("x".join(map(str, size)) for size in (result.from_size, result.to_size))
+    return ("original", "result") if before == after else (before, after)
 
 
 def _how(result: ReshapeResult) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from edgecv_cli.core.result import Drop, Interval, Machine
+    from edgecv_cli.stages.quantize_result import Side
 
 ABSENT = "-"
 
@@ -37,6 +38,28 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     return table
+
+
+def before_after(columns: tuple[str, str], before: Side, after: Side | None) -> Table:
+    """Return two artifacts side by side: accuracy, latency and size; unmeasured rows are left out.
+
+    Args:
+        columns: what the two are called.
+        before, after: what was measured of each; ``after`` is None where nothing was made.
+    """
+    rows = [
+        ("mAP50-95", before.map, after.map if after else None, 3),
+        ("mAP50", before.map50, after.map50 if after else None, 3),
+        ("p50 ms", before.p50_ms, after.p50_ms if after else None, 2),
+        ("p95 ms", before.p95_ms, after.p95_ms if after else None, 2),
+    ]
+    shown = [
+        (name, fixed(a, digits), fixed(b, digits))
+        for name, a, b, digits in rows
+        if a is not None or b is not None
+    ]
+    sizes = megabytes(before.size_bytes), megabytes(after.size_bytes if after else None)
+    return grid(("", *columns), [*shown, ("size", *sizes)])
 
 
 def line(text: str, style: str = "") -> Text:
