@@ -148,7 +148,7 @@ class Bench:
         config = DistillConfig(
             model=self.work / f"{student}.onnx", output=self.work / f"{name}.onnx",
             images=self.scenes, steps=steps, learning_rate=rate, batch=self.options.batch,
-            patience=100_000, speed_seconds=0, threads=1, force=True,
+            amp=self.options.amp, patience=100_000, speed_seconds=0, threads=1, force=True,
             min_agreement=0.0, keep_rejected=rejected, **how,
         )  # fmt: skip
         began = time.perf_counter()
@@ -193,6 +193,7 @@ def main():
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--amp", action="store_true")
     parser.add_argument("--only", action="append", choices=PARTS)
     options = parser.parse_args()
     bench = Bench(options)

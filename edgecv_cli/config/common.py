@@ -14,6 +14,7 @@ from edgecv_cli.config.base import OutputPath
 from edgecv_cli.core.errors import UsageError
 
 Target = Literal["cpu", "cpu-x86-vnni", "cpu-x86", "cpu-arm", "tensorrt", "openvino", "generic"]
+Device = Literal["cpu", "cuda"]
 Prefer = Literal["accuracy", "balanced", "speed"]
 Scenario = Literal["single-stream", "multi-stream"]
 

@@ -14,7 +14,7 @@ from edgecv_cli.config.base import (
     ImagesPath,
     OutputPath,
 )
-from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop, ReportPath
+from edgecv_cli.config.common import Device, DropGate, ImageSize, MaxDrop, ReportPath
 from edgecv_cli.config.gating import drop_in_force, require_labels, require_time
 from edgecv_cli.core.errors import UsageError
 
@@ -22,6 +22,7 @@ DEFAULT_DROP = MaxDrop(3.0, "%")
 DEFAULT_AGREEMENT = 0.90
 
 _TUNING = "With --recover finetune"
+_OF_TUNING = {"steps", "minutes", "learning_rate", "amp", "device", "resume"}
 
 Importance = Literal["damage", "error", "activation", "l2", "l1"]
 Recover = Literal["reconstruct", "finetune", "bias", "none"]
@@ -101,6 +102,14 @@ class PruneConfig(CommonConfig):
         le=1,
         description="Most that an update moves a weight, as a part of its tensor's size.",
     )
+    amp: Annotated[bool, Flag(panel=_TUNING)] = Field(
+        False,
+        description="Compute convolutions in bfloat16: faster where the processor or GPU has it, "
+        "for networks that are not depthwise.",
+    )
+    device: Annotated[Device, Flag(panel=_TUNING)] = Field(
+        "cpu", description="Where it is trained: cpu or cuda."
+    )
     resume: Annotated[bool, Flag(panel=_TUNING)] = Field(
         False, description="Go on with the training that was interrupted, kept beside the output."
     )
@@ -157,7 +166,7 @@ class PruneConfig(CommonConfig):
 
     @model_validator(mode="after")
     def _tunes_what_is_tuned(self) -> Self:
-        given = self.model_fields_set & {"steps", "minutes", "learning_rate", "resume"}
+        given = self.model_fields_set & _OF_TUNING
         if given and self.recover != "finetune":
             flag = f"--{min(given).replace('_', '-')}"
             raise UsageError(

@@ -15,7 +15,8 @@ from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
 from edgecv_cli.compress.training.lessons import Lesson
 from edgecv_cli.compress.training.located import LocatedLesson, decoded_program
-from edgecv_cli.compress.training.network import torch_module
+from edgecv_cli.compress.training.mode import Mode
+from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.program import Program, program_of
 from edgecv_cli.compress.training.schedule import Recipe
@@ -126,7 +127,7 @@ class DistillJob:
         require_float(student.artifact, config.input_size)
         original = normalise(student.artifact.model, input_size=config.input_size)
         program_of(original)  # refuses by name what training does not know, before torch is asked
-        torch_module()
+        require_device(config.device)
         require_room(config.output, resume=config.resume, force=config.force)
         thin = None
         if config.width is not None:
@@ -176,7 +177,7 @@ class DistillJob:
         if near is not None:
             pictures = self._pictures(begun, None)
             tuned = self._learn(
-                begun, DenseLesson(near, given.student.spec), pictures, program, kept
+                begun, DenseLesson(near, given.student.spec, self._mode), pictures, program, kept
             )
             return tuned, "dense", pictures
         with closing(self._teacher()) as teacher:
@@ -260,7 +261,12 @@ class DistillJob:
             patience=config.patience,
             seed=config.seed,
             threads=config.threads,
+            mode=self._mode,
         )
+
+    @property
+    def _mode(self) -> Mode:
+        return Mode(half=self._config.amp, device=self._config.device)
 
     def _lineage(self) -> tuple[Step, ...]:
         config, given = self._config, self._given
@@ -275,6 +281,7 @@ class DistillJob:
                 "minutes",
                 "learning_rate",
                 "batch",
+                "amp",
                 "seed",
             },
         )

@@ -11,7 +11,8 @@ import onnx
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step, dump_lineage
 from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.compress.training.finetune import Kept
-from edgecv_cli.compress.training.network import torch_module
+from edgecv_cli.compress.training.mode import Mode
+from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.program import program_of
 from edgecv_cli.compress.training.schedule import Recipe
@@ -67,12 +68,15 @@ def learned_integers(
     learned = None
     if only_integers(config):
         program_of(original)
-        torch_module()
+        require_device(config.device)
         require_room(config.output, resume=config.resume, force=config.force)
     else:
         learned = DistillJob(given, config, context).run()
     floats = original if learned is None else learned.model
-    pictures = Pictures(given.images.paths, input_specs(floats), student.spec, context)
+    # grids were measured in the light that the camera sees
+    pictures = Pictures(
+        given.images.paths, input_specs(floats), student.spec, context, tinted=False
+    )
     own = given.teacher is None and given.labels is None
     began = time.monotonic()
     made = _trained(given, config, original if own else floats, floats, pictures, context=context)
@@ -143,6 +147,7 @@ def _recipe(config: DistillConfig) -> Recipe:
         patience=config.patience,
         seed=config.seed,
         threads=config.threads,
+        mode=Mode(device=config.device),
     )
 
 

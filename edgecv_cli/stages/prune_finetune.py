@@ -15,7 +15,8 @@ from edgecv_cli.compress.pruning.flow import Flow
 from edgecv_cli.compress.pruning.reconstruct import Fit
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load
 from edgecv_cli.compress.training.finetune import Kept, Tuned, finetune
-from edgecv_cli.compress.training.network import torch_module
+from edgecv_cli.compress.training.mode import Mode
+from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.program import program_of
 from edgecv_cli.compress.training.schedule import Recipe
@@ -57,7 +58,7 @@ def require_trainable(config: PruneConfig, flow: Flow) -> None:
         OutputExistsError: an earlier training is kept, and neither --resume nor --force is given.
     """
     program_of(flow.topology.model)
-    torch_module()
+    require_device(config.device)
     require_room(_output(config), resume=config.resume, force=config.force)
 
 
@@ -85,6 +86,7 @@ def tuned(
         learning_rate=config.learning_rate,
         seed=config.seed,
         threads=config.threads,
+        mode=Mode(half=config.amp, device=config.device),
     )
     try:
         return finetune(

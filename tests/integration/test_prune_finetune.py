@@ -109,7 +109,7 @@ def test_without_torch_the_line_to_install_it_comes_before_any_work(
 
     monkeypatch.setattr(require_module.importlib, "import_module", missing)
     with pytest.raises(MissingDependencyError) as caught:
-        finetune_module.torch_module()
+        finetune_module.require_device("cpu")
     assert caught.value.remedy == "pip install 'edgecv[train]'"
 
 

@@ -8,7 +8,7 @@ Focal Loss", equation 1, with a power of 1), and its box by how sure the teacher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -22,6 +22,7 @@ from edgecv_cli.compress.training.located import (
     decoded_program,
     giou,
 )
+from edgecv_cli.compress.training.mode import PLAIN, Mode
 from edgecv_cli.compress.training.network import Network, torch_module
 from edgecv_cli.compress.training.pictures import Feed
 from edgecv_cli.detector.spec import DetectorSpec
@@ -36,6 +37,7 @@ class DenseLesson:
     Args:
         teacher: normalised; its decoded form has the same candidates in the same order.
         spec: how it is read.
+        mode: how the teacher is run.
 
     Raises:
         UsageError: it selects boxes itself.
@@ -43,30 +45,32 @@ class DenseLesson:
         MissingDependencyError: torch is not installed.
     """
 
-    def __init__(self, teacher: onnx.ModelProto, spec: DetectorSpec) -> None:
+    def __init__(self, teacher: onnx.ModelProto, spec: DetectorSpec, mode: Mode = PLAIN) -> None:
         self._torch = torch_module()
         self.digest = f"candidates of {content_digest(teacher)}"
-        self._teacher = Network(decoded_program(teacher, spec), trained=False)
+        program = decoded_program(teacher, spec)
+        self._teacher = Network(program, trained=False, mode=mode)
 
-    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
-        """Return the loss, a tensor of one number."""
+    def __call__(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
+        """Return the mean loss of the feeds, a tensor of one number."""
         torch = self._torch
         with torch.no_grad():
-            wanted = self._teacher(feed)
+            wanted = self._teacher.together(feeds)
             theirs = wanted[SCORES].clamp(0, 1)
-            sure = theirs.max(dim=1).values
+            sure = theirs.max(dim=-1).values
             weight = torch.where(sure > _SURE, sure, torch.zeros_like(sure))
-            whole = weight.sum().clamp(min=1)
+            whole = weight.sum(dim=-1).clamp(min=1)
         scores = made[SCORES].clamp(EPS, 1 - EPS)
         apart = torch.nn.functional.binary_cross_entropy(scores, theirs, reduction="none")
         # at its least, a soft target's cross-entropy is the target's own entropy
         least = torch.nn.functional.binary_cross_entropy(
             theirs.clamp(EPS, 1 - EPS), theirs, reduction="none"
         )
-        told = ((apart - least).clamp(min=0) * (scores.detach() - theirs).abs()).sum()
+        told = (apart - least).clamp(min=0) * (scores.detach() - theirs).abs()
         off = 1 - giou(torch, corners_of(torch, made[BOXES]), corners_of(torch, wanted[BOXES]))
-        return (told + BOX_WEIGHT * (off * weight).sum()) / whole
+        lost = told.sum(dim=(-2, -1)) + BOX_WEIGHT * (off * weight).sum(dim=-1)
+        return (lost / whole).mean()
 
-    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+    def judged(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
         """Return the loss: its targets stay."""
-        return self(made, feed)
+        return self(made, feeds)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import onnx
 
 from edgecv_cli.compress.training.distance import Distance
+from edgecv_cli.compress.training.mode import PLAIN, Mode
 from edgecv_cli.compress.training.network import Network, torch_module
 from edgecv_cli.compress.training.pictures import Feed, Pictures
 from edgecv_cli.compress.training.program import program_of
@@ -22,16 +23,16 @@ class Lesson(Protocol):
         """Names what is learned, for the checkpoint."""
         ...
 
-    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
-        """Return the distance, a tensor of one number.
+    def __call__(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
+        """Return the mean distance over some feeds, a tensor of one number.
 
         Args:
-            made: tensors that the network made of the feed, by name.
-            feed: what it was fed.
+            made: tensors that the network made of the feeds, by name: [feeds, *shape of one].
+            feeds: what it was fed.
         """
         ...
 
-    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+    def judged(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
         """Return what the best weights are told by on held-out images; lower is better.
 
         A loss whose targets move with what the network says can't tell that.
@@ -46,28 +47,36 @@ class RawLesson:
         teacher: normalised.
         heads: tensors that are compared.
         pictures: what is fed; the held-out ones say how much each head varies.
+        mode: how the teacher is run.
 
     Raises:
         ModelError: an operator of the teacher is not known to training.
         MissingDependencyError: torch is not installed.
     """
 
-    def __init__(self, teacher: onnx.ModelProto, heads: Sequence[str], pictures: Pictures) -> None:
+    def __init__(
+        self,
+        teacher: onnx.ModelProto,
+        heads: Sequence[str],
+        pictures: Pictures,
+        mode: Mode = PLAIN,
+    ) -> None:
         self._torch = torch_module()
         self.digest = content_digest(teacher)
-        self._teacher = Network(program_of(teacher, also=heads), trained=False)
+        program = program_of(teacher, also=heads)
+        self._teacher = Network(program, trained=False, mode=mode)
         self._heads = tuple(heads)
         with self._torch.no_grad():
             made = [self._teacher(feed) for feed in pictures.held_out()]
         taught = [{name: one[name] for name in self._heads} for one in made]
         self._distance = Distance(self._torch, taught)
 
-    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
+    def __call__(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
         """Return the distance of the raw predictions."""
         with self._torch.no_grad():
-            wanted = self._teacher(feed)
+            wanted = self._teacher.together(feeds)
         return self._distance(made, wanted)
 
-    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
+    def judged(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
         """Return the distance: its targets stay."""
-        return self(made, feed)
+        return self(made, feeds)

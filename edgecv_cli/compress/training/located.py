@@ -9,7 +9,7 @@ scores to 0, and their boxes to the object's by generalised IoU (Rezatofighi et 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -78,13 +78,33 @@ class LocatedLesson:
             )
         }
 
-    def __call__(self, made: Mapping[str, Any], feed: Feed) -> Any:
-        """Return the loss, a tensor of one number."""
-        torch = self._torch
-        assert isinstance(feed, Shown)
+    def __call__(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
+        """Return the mean loss of the feeds, a tensor of one number."""
+        return self._mean(self._lost, made, feeds)
+
+    def judged(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
+        """Return 1 - the soft Dice coefficient of objects found, 0 where all are and nothing else.
+
+        An object counts by how sure its teacher is, as found by the best IoU x score of a
+        candidate; a candidate that lies on no object of its class is a false alarm by its score
+        squared, as a tenth: ten lie on what is one object.
+        """
+        return self._mean(self._missed, made, feeds)
+
+    def _mean(
+        self, of: Callable[[Any, Any, Shown], Any], made: Mapping[str, Any], feeds: Sequence[Feed]
+    ) -> Any:
         corners, scores = self._said(made)
+        found = []
+        for place, feed in enumerate(feeds):
+            assert isinstance(feed, Shown)
+            found.append(of(corners[place], scores[place], feed))
+        return self._torch.stack(found).mean()
+
+    def _lost(self, corners: Any, scores: Any, feed: Shown) -> Any:
+        torch = self._torch
         wanted = torch.zeros_like(scores)
-        found = self._objects(feed)
+        found = self._objects(feed, scores.device)
         if found is None:
             return self._scored(scores, wanted, wanted.sum())
         objects, sure, kinds = found
@@ -98,17 +118,9 @@ class LocatedLesson:
             whole.clamp(min=1)
         )
 
-    def judged(self, made: Mapping[str, Any], feed: Feed) -> Any:
-        """Return 1 - the soft Dice coefficient of objects found, 0 where all are and nothing else.
-
-        An object counts by how sure its teacher is, as found by the best IoU x score of a
-        candidate; a candidate that lies on no object of its class is a false alarm by its score
-        squared, as a tenth: ten lie on what is one object.
-        """
+    def _missed(self, corners: Any, scores: Any, feed: Shown) -> Any:
         torch = self._torch
-        assert isinstance(feed, Shown)
-        corners, scores = self._said(made)
-        found = self._objects(feed)
+        found = self._objects(feed, scores.device)
         false = scores.square()
         if found is None:
             return false.sum() / (false.sum() + _MOST)
@@ -121,10 +133,11 @@ class LocatedLesson:
         return 1 - 2 * best.sum() / (best.sum() + sure.sum() + alarms)
 
     def _said(self, made: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return boxes [N, 4] by their corners, and scores [N, classes], neither 0 nor 1."""
+        """Return boxes [..., N, 4] by their corners, and scores [..., N, classes], neither 0 nor
+        1."""
         return corners_of(self._torch, made[BOXES]), made[SCORES].clamp(EPS, 1 - EPS)
 
-    def _objects(self, feed: Shown) -> tuple[Any, Any, Any] | None:
+    def _objects(self, feed: Shown, device: Any) -> tuple[Any, Any, Any] | None:
         """Return boxes [n, 4] in 0..1 of the input, scores [n] and score columns [n]."""
         torch, seen = self._torch, feed.objects
         height, width = self._size
@@ -134,7 +147,8 @@ class LocatedLesson:
         sound = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1) & (columns >= 0)
         if not bool(sound.any()):
             return None
-        return boxes[sound], torch.as_tensor(seen.scores)[sound], columns[sound]
+        kept = boxes[sound], torch.as_tensor(seen.scores)[sound], columns[sound]
+        return kept[0].to(device), kept[1].to(device), kept[2].to(device)
 
     def _assigned(
         self, corners: Any, scores: Any, objects: Any, kinds: Any
@@ -152,14 +166,16 @@ class LocatedLesson:
         kept = inside.all(dim=2).gather(1, rows)
         kept[:, 0] |= ~kept.any(dim=1)
         worth = best / best[:, :1].clamp(min=1e-30) * fit.max(dim=1, keepdim=True).values
-        of = torch.arange(len(objects))[:, None].expand_as(rows)
+        device = rows.device
+        of = torch.arange(len(objects), device=device)[:, None].expand_as(rows)
         rows, of, worth, fit = (one[kept] for one in (rows, of, worth, fit))
         order = torch.argsort(fit, descending=True, stable=True)
         rows, of, worth = rows[order], of[order], worth[order]
         # a candidate on two objects is taught by the one that it fits better
-        first = torch.full((scores.shape[0],), len(rows), dtype=torch.long)
-        first.scatter_reduce_(0, rows, torch.arange(len(rows)), reduce="amin")
-        mine = first[rows] == torch.arange(len(rows))
+        places = torch.arange(len(rows), device=device)
+        first = torch.full((scores.shape[0],), len(rows), dtype=torch.long, device=device)
+        first.scatter_reduce_(0, rows, places, reduce="amin")
+        mine = first[rows] == places
         return rows[mine], of[mine], worth[mine].clamp(min=0.05, max=1)
 
     def _scored(self, scores: Any, wanted: Any, whole: Any) -> Any:
@@ -174,9 +190,9 @@ class LocatedLesson:
 
 
 def corners_of(torch: ModuleType, boxes: Any) -> Any:
-    """Return boxes [N, 4] of centre x, y, width and height as their corners."""
-    middle, half = boxes[:, :2], boxes[:, 2:] / 2
-    return torch.cat([middle - half, middle + half], dim=1)
+    """Return boxes [..., 4] of centre x, y, width and height as their corners."""
+    middle, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([middle - half, middle + half], dim=-1)
 
 
 def giou(torch: ModuleType, a: Any, b: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What is fed in training: pictures cropped and mirrored by seed, and held-out ones as they are."""
+"""What is fed in training: pictures cropped, mirrored and tinted by seed; held-out ones as they
+are."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from edgecv_cli.compress.training.schedule import split
 from edgecv_cli.core.boxes import Detections, FloatArray
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import DataError
+from edgecv_cli.core.require import cv2
 from edgecv_cli.core.tensors import TensorSpec
 from edgecv_cli.detector.feeding import InputFeed
 from edgecv_cli.detector.spec import DetectorSpec
@@ -23,6 +25,8 @@ Feed = Mapping[str, NDArray[Any]]
 Picture = NDArray[np.uint8]
 _LEAST = 4
 _SMALLEST_CROP = 0.6
+_AS_IT_IS = 0.25
+_STRENGTH, _LIGHT, _TINT = 0.4, 0.2, 0.06
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Pictures:
         spec: how it is fed.
         context: progress, cancellation, seed.
         teacher: what says what is in them; feeds are then :class:`Shown`.
+        tinted: whether light and colours vary too.
 
     Raises:
         DataError: fewer than four images can be read.
@@ -106,9 +111,11 @@ class Pictures:
         spec: DetectorSpec,
         context: Context,
         teacher: Teacher | None = None,
+        *,
+        tinted: bool = True,
     ) -> None:
         self._feed, self._teacher = InputFeed(inputs, spec), teacher
-        self._seed = context.seed
+        self._seed, self._tinted = context.seed, tinted
         readable = list(_readable(paths, context))
         if len(readable) < _LEAST:
             raise DataError(
@@ -127,27 +134,30 @@ class Pictures:
     def batch(self, step: int, size: int) -> Iterator[Feed]:
         """Yield what update ``step`` is fed; the same step gives the same, whatever came before.
 
-        Every image is seen once before one is seen again. The arrays are reused.
+        Every image is seen once before one is seen again.
         """
         for place in range(step * size, (step + 1) * size):
             turn, index = divmod(place, len(self._train))
             order = np.random.default_rng([self._seed, turn]).permutation(len(self._train))
             path = self._train[int(order[index])]
             picture = read_image(path)
-            crop = crop_of(picture.shape[:2], np.random.default_rng([self._seed, place]))
-            yield self._fed(path, crop.of(picture), crop)
+            rng = np.random.default_rng([self._seed, place])
+            crop = crop_of(picture.shape[:2], rng)
+            part = crop.of(picture)
+            yield self._fed(path, tinted(part, rng) if self._tinted else part, crop)
 
     def held_out(self) -> Iterator[Feed]:
-        """Yield the held-out images as they are; the arrays are reused."""
+        """Yield the held-out images as they are."""
         for path in self._held_out:
             yield self._fed(path, read_image(path), None)
 
     def _fed(self, path: Path, picture: Picture, crop: Crop | None) -> Feed:
         fit = self._feed.fill(picture)
+        feeds = {name: value.copy() for name, value in self._feed.feeds.items()}
         if self._teacher is None:
-            return self._feed.feeds
+            return feeds
         found = self._teacher(path, picture, crop)
-        return Shown(self._feed.feeds, replace(found, boxes=fit.to_input(found.boxes)))
+        return Shown(feeds, replace(found, boxes=fit.to_input(found.boxes)))
 
 
 def crop_of(size: tuple[int, int], rng: np.random.Generator) -> Crop:
@@ -158,6 +168,28 @@ def crop_of(size: tuple[int, int], rng: np.random.Generator) -> Crop:
     top = int(rng.integers(height - rows + 1))
     left = int(rng.integers(width - columns + 1))
     return Crop((top, top + rows), (left, left + columns), bool(rng.random() < 0.5))
+
+
+def tinted(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Return a picture in another light: brightness, contrast, colour and its strength.
+
+    Args:
+        picture: BGR uint8 [H, W, 3].
+        rng: draws how; one in four is left as it is.
+    """
+    if rng.random() < _AS_IT_IS:
+        return picture
+    library = cv2()
+    strength = rng.uniform(1 - _STRENGTH, 1 + _STRENGTH)
+    plain = library.cvtColor(picture, library.COLOR_BGR2GRAY)
+    grey = library.cvtColor(plain, library.COLOR_GRAY2BGR)
+    coloured = library.addWeighted(picture, strength, grey, 1 - strength, 0.0)
+    gain = rng.uniform(1 - _LIGHT, 1 + _LIGHT) * rng.uniform(1 - _TINT, 1 + _TINT, 3)
+    contrast = rng.uniform(1 - _LIGHT, 1 + _LIGHT)
+    values = (np.arange(256.0)[:, None] - 127.5) * contrast + 127.5
+    table = np.clip(np.rint(values * gain), 0, 255).astype(np.uint8)[:, None]
+    changed: Picture = library.LUT(coloured, table)
+    return changed
 
 
 def _readable(paths: Sequence[Path], context: Context) -> Iterator[Path]:

@@ -63,6 +63,8 @@ class Program:
         constants: all other stored tensors.
         inputs, outputs: names, in the graph's order.
         kept: what a run gives back: the outputs, and what else was asked for.
+        exact: what nodes make that half precision is too coarse for: raw predictions and all that
+            is decoded of them, coordinates in pixels among it.
     """
 
     instructions: tuple[Instruction, ...]
@@ -71,6 +73,7 @@ class Program:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     kept: tuple[str, ...]
+    exact: frozenset[str] = frozenset()
 
 
 def program_of(model: onnx.ModelProto, *, also: Collection[str] = ()) -> Program:
@@ -87,7 +90,9 @@ def program_of(model: onnx.ModelProto, *, also: Collection[str] = ()) -> Program
     graph = model.graph
     _require_known(model)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    names = _trainable(graph, stored)
+    tail = find_tail(graph)
+    decoding = {name for node in tail.nodes for name in node.output}
+    names = _trainable(graph, stored, decoding)
     if not names:
         raise ModelError(
             "the model stores no weights that could be trained",
@@ -102,6 +107,7 @@ def program_of(model: onnx.ModelProto, *, also: Collection[str] = ()) -> Program
         inputs=tuple(value.name for value in graph.input if value.name not in stored),
         outputs=outputs,
         kept=kept,
+        exact=frozenset(decoding.union(tail.heads)),
     )
 
 
@@ -130,9 +136,10 @@ def _require_known(model: onnx.ModelProto) -> None:
             )
 
 
-def _trainable(graph: onnx.GraphProto, stored: Mapping[str, Array]) -> frozenset[str]:
+def _trainable(
+    graph: onnx.GraphProto, stored: Mapping[str, Array], tail: Collection[str]
+) -> frozenset[str]:
     """Return the weights above the decode tail: what is stored there are anchors and grids."""
-    tail = {node.output[0] for node in find_tail(graph).nodes}
     found = {
         node.input[place]
         for node in graph.node

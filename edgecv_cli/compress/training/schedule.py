@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecv_cli.compress.training.mode import PLAIN, Mode
+
 _WARM_UP = 0.05
 _LAST = 0.02
 _MOST_HELD_OUT = 64  # images: a look at them must cost less than the updates between two
@@ -29,6 +31,7 @@ class Recipe:
         patience: looks without gain after which it ends.
         seed: of the order of images and their augmentation.
         threads: of torch; None leaves its own choice.
+        mode: where, and in which types, networks are run.
     """
 
     steps: int = 400
@@ -41,6 +44,7 @@ class Recipe:
     patience: int = 8
     seed: int = 0
     threads: int | None = None
+    mode: Mode = PLAIN
 
 
 def rate_at(done: float, peak: float) -> float:

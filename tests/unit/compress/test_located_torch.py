@@ -30,16 +30,17 @@ TWO = ([[10, 10, 50, 50], [60, 60, 90, 90]], [0.9, 0.8], [1, 2])
 
 
 def shown(boxes, sure, kinds):
-    """Return a picture's objects: corners in pixels, scores, class indices."""
+    """Return one picture with its objects: corners in pixels, scores, class indices."""
     box = np.asarray(boxes, np.float32).reshape(-1, 4)
-    return Shown({}, Detections(box, np.asarray(sure, np.float32), np.asarray(kinds, np.int64)))
+    objects = Detections(box, np.asarray(sure, np.float32), np.asarray(kinds, np.int64))
+    return [Shown({}, objects)]
 
 
 def said(boxes, scores):
-    """Return candidates: corners in pixels, and a score for each class but the background."""
+    """Return one picture's candidates: corners in pixels, a score for each class but background."""
     box = torch.tensor(boxes, dtype=torch.float32) / 100
     centre, extent = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
-    return {BOXES: torch.cat([centre, extent], 1), SCORES: torch.tensor(scores)}
+    return {BOXES: torch.cat([centre, extent], 1)[None], SCORES: torch.tensor(scores)[None]}
 
 
 def found(scores, third=(0.0, 0.0)):
@@ -116,11 +117,11 @@ def test_a_student_of_any_family_gives_boxes_and_scores_that_gradients_flow_thro
     name = model.graph.input[0].name
     feeds = {name: np.random.default_rng(0).random((1, 3, 64, 64), np.float32)}
     network = Network(decoded_program(model, spec), trained=True)
-    made = network(feeds)
+    made = network.together([feeds])
     whole = decoded(model, spec, value_specs(model), boxes=BOXES, scores=SCORES).model
     session = onnxruntime.InferenceSession(whole.SerializeToString())
     for key, value in zip((BOXES, SCORES), session.run([BOXES, SCORES], feeds), strict=True):
-        np.testing.assert_allclose(made[key].detach().numpy(), value, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(made[key][0].detach().numpy(), value, rtol=1e-3, atol=1e-4)
     height, width = spec.input.size
     lesson = LocatedLesson(spec, "x")
     kind = next(index for index in range(len(spec.classes)) if index != spec.background)
@@ -136,10 +137,10 @@ def test_candidates_of_a_like_teacher_are_learned_until_they_are_its_own():
     feeds = {model.graph.input[0].name: np.zeros((1, 3, 64, 64), np.float32)}
     feeds[model.graph.input[0].name][:, 0, 16:40, 16:40] = 1
     with torch.no_grad():
-        own = Network(decoded_program(model, spec), trained=False)(feeds)
+        own = Network(decoded_program(model, spec), trained=False).together([feeds])
         unsure = {**own, SCORES: own[SCORES] * 0.5}
         moved = {**own, BOXES: own[BOXES] + 0.1}
-        said = [float(lesson.judged(one, feeds)) for one in (own, unsure, moved)]
+        said = [float(lesson.judged(one, [feeds])) for one in (own, unsure, moved)]
     assert float(own[SCORES].max()) > 0.5
     assert said[0] == pytest.approx(0, abs=1e-3)
     assert min(said[1:]) > 0.05
