@@ -36,6 +36,7 @@ from edgecv_cli.artifact.artifact import Artifact
 from edgecv_cli.artifact.lineage import SPEC_KEY
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.training.finetune import finetune
+from edgecv_cli.compress.training.mode import PLAIN, Mode
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.compress.training.write_back import with_weights_of
@@ -127,24 +128,29 @@ def uneven(model, most):
 
 
 class Bench:
-    def __init__(self, work, scenes, share, threads):
-        self.work, self.share, self.threads = work, share, threads
+    def __init__(self, work, scenes, share, threads, mode):
+        self.work, self.share, self.threads, self.mode = work, share, threads, mode
         draw(work / "scenes", scenes)
         self.paths = open_images(work / "scenes", scenes).paths
         self.original = Artifact.open(DATA / "builtin_detector.onnx")
         self.spec = self.original.detector().spec
         self.whole = normalise(self.original.model)
         self.heads = Topology.of(self.whole).heads
-        self.pictures = Pictures(self.paths, input_specs(self.whole), self.spec, CONTEXT)
+        self.pictures = self.fed(tinted=True)
+
+    def fed(self, *, tinted):
+        inputs = input_specs(self.whole)
+        return Pictures(self.paths, inputs, self.spec, CONTEXT, tinted=tinted)
 
     def model(self, name):
         return normalise(Artifact.open(self.work / f"{name}.onnx").model)
 
-    def recipe(self, steps, rate):
+    def recipe(self, steps, rate, mode=PLAIN):
         steps = max(1, round(steps * self.share))
         return Recipe(
-            steps=steps, learning_rate=rate, batch=8, check_every=25, threads=self.threads
-        )
+            steps=steps, learning_rate=rate, batch=8, check_every=max(25, steps // 20),
+            threads=self.threads, mode=mode,
+        )  # fmt: skip
 
     def save(self, name, model, **facts):
         made = with_metadata(model, {SPEC_KEY: self.spec.dumps()})
@@ -155,7 +161,12 @@ class Bench:
     def tune(self, name, teacher, student, *, steps, rate, **facts):
         began = time.perf_counter()
         made = finetune(
-            teacher, student, self.heads, self.pictures, self.recipe(steps, rate), context=CONTEXT
+            teacher,
+            student,
+            self.heads,
+            self.pictures,
+            self.recipe(steps, rate, self.mode),
+            context=CONTEXT,
         )
         self.save(
             name, made.model, before=made.before, after=made.after, steps=made.steps,
@@ -188,8 +199,9 @@ class Bench:
         )
         for name, plan in plans.items():
             self.save(f"uneven-int8-{name}", apply_normalised(topology, plan))
+        pictures = self.fed(tinted=False)
         made = trained_integers(
-            artifact, topology.model, topology, self.pictures, self.recipe(100, 0.001),
+            artifact, topology.model, topology, pictures, self.recipe(100, 0.001),
             spec=self.spec, paths=self.paths, heads=self.heads, context=CONTEXT,
         )  # fmt: skip
         tuned = made.quantized.tuned
@@ -199,7 +211,7 @@ class Bench:
             seconds=time.perf_counter() - began,
         )  # fmt: skip
         path = self.work / "uneven-qat.onnx"
-        print("torch to ONNX Runtime", parity(made.quantized, path, self.pictures, 1), flush=True)
+        print("torch to ONNX Runtime", parity(made.quantized, path, pictures, 1), flush=True)
 
     def table(self):
         files = [DATA / "builtin_detector.onnx", *sorted(self.work.glob("*.onnx"))]
@@ -259,8 +271,9 @@ def main():
     parser.add_argument("--scenes", type=int, default=800)
     parser.add_argument("--share", type=float, default=1.0, help="of the updates, for a trial")
     parser.add_argument("--only", action="append", choices=parts)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 in what is trained in float")
     options = parser.parse_args()
-    bench = Bench(options.work, options.scenes, options.share, 1)
+    bench = Bench(options.work, options.scenes, options.share, 1, Mode(half=options.amp))
     for part in options.only or parts:
         getattr(bench, part)()
 

@@ -13,6 +13,8 @@ from scenes import SIZE, Scene, draw_scene
 
 SPLITS = {"calibration": (CALIBRATION_SEED, 120), "validation": (VALIDATION_SEED, 440)}
 """Folder name to (seed of the series, number of images)."""
+UNLABELLED_SEED = 45
+"""Series to learn from without labels; nothing else uses it."""
 LIMIT = 6_000_000
 """Most bytes that all images together may take in the repository."""
 
@@ -67,8 +69,15 @@ def main() -> None:
     """Write every split below the chosen folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
-    output: Path = parser.parse_args().output
+    parser.add_argument(
+        "--training", type=int, metavar="N", help="draw N further scenes to learn from, no split"
+    )
+    options = parser.parse_args()
+    output: Path = options.output
     cv2.setNumThreads(1)
+    if options.training:
+        write_split(output / "training", UNLABELLED_SEED, options.training)
+        return
     total = 0
     for name, (seed, count) in SPLITS.items():
         total += write_split(output / name, seed, count)

@@ -64,6 +64,7 @@ class Flag:
 ArtifactPath = Annotated[Path, Input("artifact")]
 DatasetPath = Annotated[Path, Input("dataset", limit="limit")]
 ImagesPath = Annotated[Path, Input("images", limit="images")]
+AllImagesPath = Annotated[Path, Input("images")]
 SpecPath = Annotated[Path, Input("spec")]
 FilePath = Annotated[Path, Input("file")]
 OutputPath = Annotated[Path, Output()]

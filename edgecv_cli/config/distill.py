@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,10 +12,10 @@ from edgecv_cli.config.base import (
     CommonConfig,
     DatasetPath,
     Flag,
-    ImagesPath,
+    Input,
     OutputPath,
 )
-from edgecv_cli.config.common import Device, DropGate, ImageSize, MaxDrop
+from edgecv_cli.config.common import Device, DropGate, ImageSize, MaxDrop, ReportPath
 from edgecv_cli.config.gating import drop_in_force, require_labels, require_time
 from edgecv_cli.core.errors import UsageError
 
@@ -22,6 +23,9 @@ DEFAULT_DROP = MaxDrop(3.0, "%")
 DEFAULT_AGREEMENT = 0.90
 
 _TRAINING, _GATES = "Training", "Gates"
+
+# all of them, and labels beside them, which --control labels reads
+_LearnedPath = Annotated[Path, Input("probed")]
 
 Lesson = Literal["auto", "dense", "raw", "objects"]
 
@@ -40,7 +44,7 @@ class DistillConfig(CommonConfig):
         description="Detector that it learns from, of any family. Default with --swap and "
         "--width: STUDENT as it was.",
     )
-    images: Annotated[ImagesPath, Flag(metavar="DIR")] = Field(
+    images: Annotated[_LearnedPath, Flag(metavar="DIR")] = Field(
         description="Images to learn on; no labels needed."
     )
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
@@ -51,6 +55,9 @@ class DistillConfig(CommonConfig):
     )
     input_size: Annotated[ImageSize | None, Flag(metavar="HxW")] = Field(
         None, description="Input size of a student that leaves it open."
+    )
+    report: Annotated[ReportPath | None, Flag(metavar="FILE.html")] = Field(
+        None, description="Write what was measured as one HTML file, even if a gate refuses."
     )
     force: bool = Field(False, description="Overwrite an existing output.")
 

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from edgecv_cli.config.baking import BakingConfig
 from edgecv_cli.config.base import (
+    AllImagesPath,
     ArtifactPath,
     DatasetPath,
     Flag,
-    ImagesPath,
     OutputPath,
 )
 from edgecv_cli.config.common import DropGate, ImageSize, MaxDrop
@@ -57,7 +57,7 @@ class ReshapeConfig(BakingConfig):
     data: Annotated[DatasetPath | None, Flag(metavar="DIR")] = Field(
         None, description="Labelled images (COCO, YOLO txt or Pascal VOC) for the accuracy gate."
     )
-    images: Annotated[ImagesPath | None, Flag(metavar="DIR")] = Field(
+    images: Annotated[AllImagesPath | None, Flag(metavar="DIR")] = Field(
         None, description="Images without labels to compare detections on."
     )
     limit: Annotated[int | None, Flag(metavar="N")] = Field(

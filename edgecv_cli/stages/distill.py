@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,29 +14,26 @@ from edgecv_cli.core.boxes import Detections
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import GateNotMetError
 from edgecv_cli.core.files import Publication, sha256_file
-from edgecv_cli.core.machine_limits import usable_cores
-from edgecv_cli.core.result import Interval
 from edgecv_cli.core.scratch import scratch
 from edgecv_cli.graph.io import serialize
 from edgecv_cli.measure.agreement import agreement
 from edgecv_cli.measure.fitness import warnings_of
-from edgecv_cli.measure.hardware import machine
 from edgecv_cli.measure.self_map import look
 from edgecv_cli.media.dataset import open_dataset
 from edgecv_cli.media.images import open_images
+from edgecv_cli.stages.compose.distill import distill_document
+from edgecv_cli.stages.compose.publishing import reporting
 from edgecv_cli.stages.converting.gates import Gates, Outcome, outcomes
-from edgecv_cli.stages.converting.sides import side_of
 from edgecv_cli.stages.converting.verify import Pair, Seen, verify
 from edgecv_cli.stages.distill_job import DistillJob, Given, Known, Learned
-from edgecv_cli.stages.distill_qat import integers_warnings, learned_integers, qat_path
-from edgecv_cli.stages.distill_result import DistillResult, LossRow, TaughtBy
+from edgecv_cli.stages.distill_qat import learned_integers, qat_path
+from edgecv_cli.stages.distill_report import ENGINE, judged_result
+from edgecv_cli.stages.distill_result import DistillResult, TaughtBy
 from edgecv_cli.stages.distill_teachers import as_classes, common_classes
-from edgecv_cli.stages.quantize_result import HowMade
 from edgecv_cli.stages.rejected import keep, require_place
 from edgecv_cli.stages.resuming import training_path
 
 _COMPARED = 100
-_ENGINE = "onnxruntime"
 
 
 def distill(config: DistillConfig, context: Context) -> DistillResult:
@@ -52,6 +48,7 @@ def distill(config: DistillConfig, context: Context) -> DistillResult:
     """
     inputs = [config.model, *([config.teacher] if config.teacher else [])]
     with (
+        reporting(config.report, force=config.force, inputs=[*inputs, config.output]) as draft,
         Publication(config.output, force=config.force, inputs=inputs) as output,
         scratch() as folder,
     ):
@@ -69,14 +66,17 @@ def distill(config: DistillConfig, context: Context) -> DistillResult:
         path.write_bytes(serialize(learned.model))
         result, refused = _judged(config, given, learned, path, context)
         if refused:
-            raise _refusal(_rejected(config, result, path), refused)
+            kept = _rejected(config, result, path)
+            draft.write(distill_document(kept))
+            raise _refusal(kept, refused)
         shutil.copyfile(path, place)
         update = {"saved": str(config.output), "sha256": sha256_file(place)}
         saved = result.model_copy(update=update)
         sidecar.write_text(sidecar_text(update["sha256"], saved.to_json()), encoding="utf-8")
+        draft.write(distill_document(saved))
         output.commit()
-        for kept in (training_path(config.output), qat_path(config)):
-            kept.unlink(missing_ok=True)
+        for done in (training_path(config.output), qat_path(config)):
+            done.unlink(missing_ok=True)
         return saved
 
 
@@ -125,7 +125,7 @@ def _judged(
         converted=converted,
         spec=spec,
         stored=spec,
-        engine=_ENGINE,
+        engine=ENGINE,
         exact=not here,
         images=given.images.paths[:_COMPARED] if own else (),
         data=given.data,
@@ -141,7 +141,7 @@ def _judged(
     taught = _own_agreement(seen) if own else _beside(config, given, converted, context)
     if taught is not None and not own:
         made.append(_nearer(config, taught))
-    result = _result(config, given, learned, converted, seen, taught=taught, made=made)
+    result = judged_result(config, given, learned, converted, seen, taught=taught, made=made)
     return result, tuple(one.name for one in made if not one.met)
 
 
@@ -181,7 +181,7 @@ def _beside(
             one.spec,
             paths,
             context,
-            engine=_ENGINE,
+            engine=ENGINE,
             threads=config.threads,
             name=name,
         ).plain
@@ -195,78 +195,6 @@ def _beside(
         for side, name in ((given.student, "before"), (Known(after, spec), "after"))
     ]
     return TaughtBy(before=sides[0], after=sides[1], images=len(paths))
-
-
-def _result(
-    config: DistillConfig,
-    given: Given,
-    learned: Learned,
-    converted: Artifact,
-    seen: Seen,
-    *,
-    taught: TaughtBy | None,
-    made: Sequence[Outcome],
-) -> DistillResult:
-    runs = seen.speed.runs if seen.speed else (None, None)
-    ratio = seen.speed.ratios[0] if seen.speed and seen.speed.ratios else None
-    sizes = given.student.artifact.size_bytes, converted.size_bytes
-    tuned = learned.tuned
-    method = "bootstrap over launches and rounds"
-    told = [one.warning for one in made if one.warning]
-    if tuned.ended == "diverged":
-        told.append("the loss was no finite number any more: the best weights before are kept")
-    return DistillResult(
-        model=str(config.model),
-        family=given.student.spec.family,
-        machine=machine(config.threads),
-        teacher=str(config.images if config.control else config.teacher or config.model),
-        lesson=learned.lesson,
-        swapped=learned.swapped,
-        width=learned.width,
-        before=side_of(seen.before, runs[0], sizes[0]),
-        after=side_of(seen.after, runs[1], sizes[1]),
-        drop=seen.drop.drop if seen.drop else None,
-        drop_interval=seen.drop.points if seen.drop else None,
-        agreement=taught,
-        speedup=ratio.ratio if ratio else None,
-        speedup_interval=Interval(low=ratio.low, high=ratio.high, method=method) if ratio else None,
-        size_ratio=sizes[0] / sizes[1],
-        steps=tuned.steps,
-        best=tuned.best,
-        ended=tuned.ended,
-        retreats=tuned.retreats,
-        losses=tuple(
-            LossRow(step=step, distance=value)
-            for step, value in tuned.curve
-            if math.isfinite(value)
-        ),
-        integers=learned.integers,
-        training_images=learned.images[0],
-        held_out_images=learned.images[1],
-        seconds=learned.seconds,
-        gates={one.name: one.text for one in made},
-        warnings=(
-            *given.warnings,
-            *seen.warnings,
-            *told,
-            *integers_warnings(learned.integers),
-        ),
-        how=_how(config, seen, taught),
-        provenance=learned.lineage,
-    )
-
-
-def _how(config: DistillConfig, seen: Seen, taught: TaughtBy | None) -> HowMade:
-    return HowMade(
-        engine=_ENGINE,
-        threads=config.threads or usable_cores(),
-        evaluation_images=seen.before.images if seen.before else None,
-        agreement_images=taught.images if taught else None,
-        agreement_source=None if taught is None else "--images",
-        speed_rounds=seen.speed.rounds if seen.speed else None,
-        speed_source="each in a child process, rounds interleaved" if seen.speed else None,
-        seed=config.seed,
-    )
 
 
 def _refusal(result: DistillResult, refused: Sequence[str]) -> GateNotMetError:

@@ -79,6 +79,7 @@ class DistillResult(Result):
         default=(), description="The steps that made the saved file, oldest first."
     )
     rejected: str | None = Field(default=None, description="Where a refused result was kept.")
+    report: str | None = Field(default=None, description="Path of the HTML report.")
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``--json`` prints; ``saved`` is null when nothing was."""

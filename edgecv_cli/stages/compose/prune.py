@@ -8,12 +8,10 @@ from edgecv_cli.report.blocks import (
     Bar,
     Bars,
     Block,
-    Callout,
     Change,
     Changes,
     Curves,
     Document,
-    Facts,
     Figure,
     Figures,
     Heading,
@@ -21,22 +19,22 @@ from edgecv_cli.report.blocks import (
     Paragraph,
     Table,
 )
-from edgecv_cli.stages.compose.accuracy import class_changes
-from edgecv_cli.stages.compose.latency import Timed, latency_blocks
-from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks, warning_blocks
-from edgecv_cli.stages.compose.writing import (
-    between,
-    fixed,
-    how,
-    lost,
-    megabytes,
-    percent,
-    plural,
-    relative_change,
-    sentence,
-    signed,
-    speed_shown,
+from edgecv_cli.stages.compose.before_after import (
+    Learning,
+    Sides,
+    before_after,
+    classes,
+    gate_blocks,
+    how_judged,
+    kept_figures,
+    latencies,
+    learning_blocks,
+    size_figures,
+    speed_figures,
+    verdict,
 )
+from edgecv_cli.stages.compose.origin import lineage_blocks, machine_blocks, warning_blocks
+from edgecv_cli.stages.compose.writing import fixed, percent, plural, sentence
 from edgecv_cli.stages.prune_result import FitRow, PruneResult
 
 _SIDES = ("original", "pruned")
@@ -45,13 +43,13 @@ _OPEN = 24
 
 def prune_document(result: PruneResult) -> Document:
     """Return the report of one run."""
-    blocks = [_verdict(result), *_figures(result), *_before_after(result)]
+    blocks = [verdict(result), *_figures(result), *_before_after(result)]
     blocks += warning_blocks(result.warnings)
-    if result.gates:
-        gates = tuple((name.replace("_", " "), text) for name, text in result.gates.items())
-        blocks += [Heading("Gates", 3), Facts(gates)]
+    blocks += gate_blocks(result.gates)
     blocks += [*_curve(result), *_speeds(result), *_widths(result), *_damages(result)]
-    blocks += [*_fits(result), *_finetune(result), *_latency(result), *_classes(result)]
+    sides = Sides(_SIDES, result.baseline, result.optimized)
+    blocks += [*_fits(result), *_finetune(result)]
+    blocks += [*latencies(sides, result.how), *classes(sides)]
     blocks += [Paragraph(f"Note: {note}.", muted=True) for note in result.notes]
     name = Path(result.saved or "").name
     blocks += lineage_blocks(result.provenance, name=name, sha256=result.sha256)
@@ -64,34 +62,14 @@ def prune_document(result: PruneResult) -> Document:
     return Document(f"edgecv prune: {Path(result.model).name}", kept, tuple(blocks))
 
 
-def _verdict(result: PruneResult) -> Callout:
-    if result.saved is not None:
-        return Callout("Every gate was met.", f"Saved as {Path(result.saved).name}.", "good")
-    kept = f" It was kept as {Path(result.rejected).name}." if result.rejected else ""
-    return Callout("Refused.", f"Nothing was saved under the name that was asked for.{kept}", "bad")
-
-
 def _figures(result: PruneResult) -> list[Block]:
-    figures = []
-    if result.speedup is not None:
-        figures.append(_speed(result))
+    figures = speed_figures(result)
     if result.flops_ratio is not None:
         detail = f"and {percent(result.parameters_ratio)} of the parameters"
         figures.append(Figure(percent(result.flops_ratio), "of the multiply-accumulates", detail))
-    if result.size_ratio is not None and result.baseline and result.optimized:
-        sizes = (
-            f"{megabytes(result.baseline.size_bytes)} to {megabytes(result.optimized.size_bytes)}"
-        )
-        figures.append(Figure(f"{result.size_ratio:.2f} x", "smaller file", sizes))
+    figures += size_figures(result.size_ratio, result.baseline, result.optimized)
+    figures += kept_figures(result)
     made = result.how
-    if result.drop is not None:
-        on = (
-            f" on {plural(made.evaluation_images, 'image')}"
-            if made and made.evaluation_images
-            else ""
-        )
-        detail = f"{lost(result.drop)}{on}"
-        figures.append(Figure(percent(1 - result.drop.relative), "of the mAP kept", detail))
     if result.agreement is not None:
         on = plural(made.agreement_images, "image") if made and made.agreement_images else ""
         detail = sentence([f"F1 of matched detections, {on}"])
@@ -99,55 +77,10 @@ def _figures(result: PruneResult) -> list[Block]:
     return [Figures(tuple(figures))] if figures else []
 
 
-def _speed(result: PruneResult) -> Figure:
-    interval = result.speedup_interval
-    label, value = "the speed of the original", f"{result.speedup or 0:.2f} x"
-    if interval is None:
-        return Figure(value, label)
-    said, tone = speed_shown(interval)
-    return Figure(value, label, f"{said}: {between(interval, 2)}", tone)
-
-
 def _before_after(result: PruneResult) -> list[Block]:
-    before, after = result.baseline, result.optimized
-    if before is None or after is None:
-        return []
-    change = None if before.map is None or after.map is None else 100 * (after.map - before.map)
-    times = [
-        (name, fixed(a, 2, " ms"), fixed(b, 2, " ms"), relative_change(a, b))
-        for name, a, b in (
-            ("p50", before.p50_ms, after.p50_ms),
-            ("p95", before.p95_ms, after.p95_ms),
-        )
-    ]
-    sizes = (before.size_bytes, after.size_bytes)
-    rows = [
-        ("mAP50-95", fixed(before.map), fixed(after.map), signed(change, 1, " pt")),
-        ("mAP50", fixed(before.map50), fixed(after.map50), ""),
-        *times,
-        ("file", *map(megabytes, sizes), relative_change(*sizes)),
-    ]
-    measured = tuple(row for row in rows if row[1])
-    table = Table(("", *_SIDES, "change"), measured, numeric=frozenset({1, 2, 3}))
-    return [Heading("Before and after"), table, _how_made(result)]
-
-
-def _how_made(result: PruneResult) -> Paragraph:
-    made, interval = result.how, result.drop_interval
-    labelled = made.evaluation_images if made else None
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in (result.seconds or {}).items())
-    parts = [
-        f"mAP by pycocotools on the same {plural(labelled, 'labelled image')}" if labelled else "",
-        f"points lost: {between(interval, 2)}, {how(interval)}, paired by image"
-        if interval
-        else "",
-        f"speed: {made.speed_source}, {plural(made.speed_rounds, 'round')}"
-        if made and made.speed_rounds
-        else "",
-        f"{made.engine}, {plural(made.threads, 'thread')}, seed {made.seed}" if made else "",
-        spent,
-    ]
-    return Paragraph(sentence(parts), muted=True)
+    sides = Sides(_SIDES, result.baseline, result.optimized)
+    return before_after(sides, how_judged(result, spent))
 
 
 def _curve(result: PruneResult) -> list[Block]:
@@ -244,31 +177,5 @@ def _finetune(result: PruneResult) -> list[Block]:
     made = result.finetune
     if made is None:
         return []
-    said = (
-        f"{plural(made.steps, 'update')}, the best after {made.best}: {fixed(made.before, 4)} to "
-        f"{fixed(made.after, 4)}; ended by {made.ended}"
-    )
-    blocks: list[Block] = [Heading("Fine-tuning"), Paragraph(f"{said}.", muted=True)]
-    if len(made.curve) > 1:
-        line = Line("held-out images", tuple((float(step), value) for step, value in made.curve))
-        title = "Distance of the raw predictions from the original's"
-        blocks.insert(1, Curves(title, "updates", "distance", (line,)))
-    return blocks
-
-
-def _latency(result: PruneResult) -> list[Block]:
-    sides = zip(_SIDES, (result.baseline, result.optimized), strict=True)
-    timed = [Timed(n, one.p50_ms, one.p95_ms, one.distribution) for n, one in sides if one]
-    made = result.how
-    rounds = plural(made.speed_rounds, "round") if made and made.speed_rounds else ""
-    source = f"{made.speed_source}, {rounds}" if made and rounds else ""
-    blocks = latency_blocks(timed, sentence([source])) if timed else []
-    return [Heading("Latency"), *blocks] if blocks else []
-
-
-def _classes(result: PruneResult) -> list[Block]:
-    before, after = result.baseline, result.optimized
-    if before is None or after is None or before.per_class is None or after.per_class is None:
-        return []
-    changed = class_changes(before.per_class, after.per_class, None, _SIDES)
-    return [Heading("Accuracy by class"), *changed] if changed else []
+    title = "Distance of the raw predictions from the original's"
+    return learning_blocks("Fine-tuning", title, Learning(**made.model_dump()))

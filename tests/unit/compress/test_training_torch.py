@@ -10,6 +10,7 @@ from models import yolov8
 from training_nets import bent, pair
 
 from edgecv_cli.compress.training.finetune import Kept, finetune
+from edgecv_cli.compress.training.mode import Mode
 from edgecv_cli.compress.training.network import Network
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.program import program_of
@@ -67,6 +68,37 @@ def test_a_detector_as_it_is_normalised_gives_the_same_numbers():
     feeds = {name: np.random.default_rng(0).random((1, 3, 64, 64), np.float32)}
     made = Network(program_of(model), trained=False)(feeds)
     close(numbers(made), ran(model, feeds))
+
+
+def test_several_images_at_once_are_the_single_ones_and_have_their_gradients():
+    model = normalise(yolov8(planted=True))
+    name = model.graph.input[0].name
+    rng = np.random.default_rng(0)
+    feeds = [{name: rng.random((1, 3, 64, 64), np.float32)} for _ in range(3)]
+    one, all_ = (Network(program_of(model), trained=True) for _ in range(2))
+    together = all_.together(feeds)
+    for place, feed in enumerate(feeds):
+        apart = one(feed)
+        close({key: value[place] for key, value in numbers(together).items()}, numbers(apart))
+        sum(value.sum() for value in apart.values()).backward()
+    sum(value.sum() for value in together.values()).backward()
+    for key, weight in one.weights.items():
+        torch.testing.assert_close(all_.weights[key].grad, weight.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_half_precision_leaves_what_is_decoded_whole():
+    model = normalise(yolov8(planted=True))
+    name = model.graph.input[0].name
+    feed = {name: np.random.default_rng(0).random((1, 3, 64, 64), np.float32)}
+    whole = numbers(Network(program_of(model), trained=False)(feed))
+    program = program_of(model)
+    half = Network(program, trained=True, mode=Mode(half=True))
+    made = half.together([feed, feed])
+    assert {str(value.dtype) for value in made.values()} == {"torch.float32"}
+    close({key: value[1] for key, value in numbers(made).items()}, whole, part=0.02)
+    assert any(np.abs(value[0] - whole[key]).max() > 0 for key, value in numbers(made).items())
+    sum(value.sum() for value in made.values()).backward()
+    assert {str(one.grad.dtype) for one in half.weights.values()} == {"torch.float32"}
 
 
 def test_a_node_that_can_not_be_run_is_named():
