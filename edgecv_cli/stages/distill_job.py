@@ -14,7 +14,7 @@ from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
 from edgecv_cli.compress.training.lessons import Lesson
-from edgecv_cli.compress.training.located import LocatedLesson, decoded_program
+from edgecv_cli.compress.training.located import LocatedLesson, decoded_program, has_candidates
 from edgecv_cli.compress.training.mode import Mode
 from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
@@ -212,10 +212,8 @@ class DistillJob:
             return config.lesson == "raw"
         if self._given.teacher is not None:
             return False
-        held = {role for tensor in spec.outputs.tensors for role in tensor.holds}
-        whole = bool(held & {"score", "label"} or spec.extra_inputs)
         # what lost channels is far from what it was, and dense brings it back faster
-        return config.width is None or whole
+        return config.width is None or not has_candidates(spec)
 
     def _near_teacher(self, original: onnx.ModelProto) -> onnx.ModelProto | None:
         """Return a teacher that has the student's heads; None: objects are learned."""

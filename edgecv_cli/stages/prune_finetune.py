@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from edgecv_cli.compress.pruning.flow import Flow
 from edgecv_cli.compress.pruning.reconstruct import Fit
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load
-from edgecv_cli.compress.training.finetune import Kept, Tuned, finetune
+from edgecv_cli.compress.training.dense import DenseLesson
+from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
+from edgecv_cli.compress.training.located import decoded_program, has_candidates
 from edgecv_cli.compress.training.mode import Mode
 from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
@@ -71,7 +73,8 @@ def tuned(
     *,
     context: Context,
 ) -> Tuned:
-    """Tune a smaller network towards the whole one.
+    """Tune a smaller network towards the whole one: to its candidates, boxes and scores, or to its
+    raw predictions where it selects boxes itself.
 
     Raises:
         InterruptedByUser: its remedy is the command that goes on.
@@ -88,15 +91,20 @@ def tuned(
         threads=config.threads,
         mode=Mode(half=config.amp, device=config.device),
     )
+    kept = _kept(config, begun)
     try:
-        return finetune(
-            whole.model,
+        if not has_candidates(spec):
+            return finetune(
+                whole.model, begun.model, heads, pictures, recipe, context=context, kept=kept
+            )
+        return learn(
             begun.model,
-            heads,
+            DenseLesson(whole.model, spec, recipe.mode),
             pictures,
             recipe,
             context=context,
-            kept=_kept(config, begun),
+            altered=Altered(decoded_program(begun.model, spec), "decoded"),
+            kept=kept,
         )
     except InterruptedByUser as error:
         error.remedy = f"go on with: {resume_line('prune', config)}"

@@ -62,11 +62,9 @@ class FitRow(Part):
 
 
 class TuneRow(Part):
-    """How fine-tuning went: distances of the raw predictions from the original's."""
+    """How fine-tuning went: distances of what is predicted from the original's."""
 
-    before: float = Field(
-        description="On held-out calibration images: squared error over variance, 0 is the same."
-    )
+    before: float = Field(description="On held-out calibration images; 0 is the same.")
     after: float
     steps: int = Field(description="Updates made.")
     best: int = Field(description="Update whose averaged weights were kept; 0: those before it.")

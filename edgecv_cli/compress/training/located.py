@@ -56,6 +56,13 @@ def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
     return program_of(made.model)
 
 
+def has_candidates(spec: DetectorSpec) -> bool:
+    """Whether a detector's outputs are candidates, which :func:`decoded_program` can decode: it
+    has not selected among them, and takes a picture alone."""
+    held = {role for tensor in spec.outputs.tensors for role in tensor.holds}
+    return not (held & {"score", "label"} or spec.extra_inputs)
+
+
 class LocatedLesson:
     """Objects of each picture, as a teacher or labels have them.
 

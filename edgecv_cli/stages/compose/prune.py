@@ -177,5 +177,5 @@ def _finetune(result: PruneResult) -> list[Block]:
     made = result.finetune
     if made is None:
         return []
-    title = "Distance of the raw predictions from the original's"
+    title = "Distance of held-out images from what the original predicts"
     return learning_blocks("Fine-tuning", title, Learning(**made.model_dump()))
