@@ -27,7 +27,7 @@ _TRAINING, _GATES = "Training", "Gates"
 # all of them, and labels beside them, which --control labels reads
 _LearnedPath = Annotated[Path, Input("probed")]
 
-Lesson = Literal["auto", "dense", "raw", "objects"]
+Lesson = Literal["auto", "dense", "raw", "features", "objects"]
 
 
 class DistillConfig(CommonConfig):
@@ -90,7 +90,8 @@ class DistillConfig(CommonConfig):
     lesson: Annotated[Lesson, Flag(panel=_TRAINING)] = Field(
         "auto",
         description="dense: boxes and scores of each candidate, where both have the same heads; "
-        "raw: the raw predictions, likewise; objects: what the teacher finds, by where it lies. "
+        "raw: the raw predictions, likewise; features: and the feature maps that they are made of; "
+        "objects: what the teacher finds, by where it lies. "
         "auto takes dense where it can, with --swap raw.",
     )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(

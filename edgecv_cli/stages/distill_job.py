@@ -36,6 +36,7 @@ from edgecv_cli.stages.distill_teachers import (
     LabelTeacher,
     ModelTeacher,
     common_classes,
+    features_of,
     heads_apart,
     heads_of,
 )
@@ -82,7 +83,7 @@ class Learned:
     Attributes:
         model: the student, with its spec and lineage.
         tuned: how the training went.
-        lesson: ``raw``, ``dense`` or ``objects``.
+        lesson: ``raw``, ``features``, ``dense`` or ``objects``.
         swapped: activation functions that were replaced, and how many.
         width: multiply-accumulates that stayed, where channels were taken out first.
         images: trained on, and held out.
@@ -168,11 +169,19 @@ class DistillJob:
         given, context = self._given, self._context
         near = self._near_teacher(original)
         if near is not None and self._is_raw:
+            also = features_of(begun, near) if self._config.lesson == "features" else ()
             pictures = self._pictures(begun, None)
             tuned = finetune(
-                near, begun, heads_of(near), pictures, self._recipe(), context=context, kept=kept
+                near,
+                begun,
+                heads_of(near),
+                pictures,
+                self._recipe(),
+                context=context,
+                kept=kept,
+                features=also,
             )
-            return tuned, "raw", pictures
+            return tuned, "features" if also else "raw", pictures
         program = decoded_program(begun, given.student.spec)
         if near is not None:
             pictures = self._pictures(begun, None)
@@ -209,7 +218,7 @@ class DistillJob:
         """Whether raw predictions are learned of a teacher that has the student's heads."""
         config, spec = self._config, self._given.student.spec
         if config.lesson != "auto":
-            return config.lesson == "raw"
+            return config.lesson in ("raw", "features")
         if self._given.teacher is not None:
             return False
         # what lost channels is far from what it was, and dense brings it back faster

@@ -74,18 +74,21 @@ def any_result(monkeypatch):
     [
         ({}, "dense"),
         ({"lesson": "raw"}, "raw"),
+        ({"lesson": "features"}, "features"),
         ({"lesson": "objects"}, "objects"),
         ({"teacher": None, "control": "labels"}, "objects"),
         ({"teacher": None, "width": 0.8, "model": "teacher.onnx"}, "dense"),
     ],
-    ids=["like", "raw", "objects", "labels", "width"],
+    ids=["like", "raw", "features", "objects", "labels", "width"],
 )
 def test_a_student_is_taught_and_saved(folder, images, tmp_path, any_result, changes, lesson):
     out = tmp_path / "taught.onnx"
     if "model" in changes:
         changes = {**changes, "model": folder / changes["model"]}
-    result = distill(config(folder, images, out, **changes), Context())
+    report = tmp_path / "report.html"
+    result = distill(config(folder, images, out, report=report, **changes), Context())
     assert (result.lesson, result.steps, result.saved) == (lesson, 2, str(out))
+    assert "Distance of held-out images" in report.read_text(encoding="utf-8")
     assert [row.step for row in result.losses] == [0, 2]
     assert (result.training_images, result.held_out_images) == (5, 1)
     assert (result.width is not None) == ("width" in changes)

@@ -109,6 +109,7 @@ def finetune(
     context: Context,
     kept: Kept | None = None,
     altered: Altered | None = None,
+    features: Sequence[str] = (),
 ) -> Tuned:
     """Tune ``student`` until it says of images what ``teacher`` does.
 
@@ -121,6 +122,7 @@ def finetune(
         context: progress, and cancellation polled per image.
         kept: the checkpoint, written at each look at the held-out images and at Ctrl-C.
         altered: what the student computes while it is trained; None is its graph alone.
+        features: feature maps of both that are compared too, in the same shapes.
 
     Raises:
         ModelError: an operator of the two is not known to training.
@@ -128,10 +130,11 @@ def finetune(
         DataError: the checkpoint is of another model.
         InterruptedByUser: after the checkpoint was written.
     """
-    program = program_of(student, also=heads) if altered is None else altered.program
+    seen = [*heads, *features]
+    program = program_of(student, also=seen) if altered is None else altered.program
     return learn(
         student,
-        RawLesson(teacher, heads, pictures, recipe.mode),
+        RawLesson(teacher, heads, pictures, recipe.mode, features=features),
         pictures,
         recipe,
         context=context,

@@ -48,6 +48,7 @@ class RawLesson:
         heads: tensors that are compared.
         pictures: what is fed; the held-out ones say how much each head varies.
         mode: how the teacher is run.
+        features: feature maps that are compared too; they judge as well.
 
     Raises:
         ModelError: an operator of the teacher is not known to training.
@@ -60,16 +61,18 @@ class RawLesson:
         heads: Sequence[str],
         pictures: Pictures,
         mode: Mode = PLAIN,
+        *,
+        features: Sequence[str] = (),
     ) -> None:
         self._torch = torch_module()
-        self.digest = content_digest(teacher)
-        program = program_of(teacher, also=heads)
+        self.digest = f"{content_digest(teacher)} {' '.join(features)}".strip()
+        self._heads = (*heads, *features)
+        program = program_of(teacher, also=self._heads)
         self._teacher = Network(program, trained=False, mode=mode)
-        self._heads = tuple(heads)
         with self._torch.no_grad():
             made = [self._teacher(feed) for feed in pictures.held_out()]
         taught = [{name: one[name] for name in self._heads} for one in made]
-        self._distance = Distance(self._torch, taught)
+        self._distance = Distance(self._torch, taught, features)
 
     def __call__(self, made: Mapping[str, Any], feeds: Sequence[Feed]) -> Any:
         """Return the distance of the raw predictions."""

@@ -16,7 +16,7 @@ from training_nets import bent, graph_of, pair
 
 from edgecv_cli.compress.training.checkpoint import Checkpoint, load, save
 from edgecv_cli.compress.training.ops_resize import coordinates, nearest
-from edgecv_cli.compress.training.pictures import crop_of
+from edgecv_cli.compress.training.pictures import crop_of, tinted
 from edgecv_cli.compress.training.program import operators, program_of
 from edgecv_cli.compress.training.schedule import rate_at, split
 from edgecv_cli.compress.training.write_back import with_weights_of
@@ -193,3 +193,15 @@ def test_a_missing_checkpoint_is_said(tmp_path):
 
 def test_the_pair_is_a_pair():
     assert [onnx.checker.check_model(one, full_check=True) for one in pair()] == [None, None]
+
+
+def test_light_and_colours_vary_by_seed_and_the_picture_stays_one():
+    picture = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype(np.uint8)
+    drawn = [tinted(picture, np.random.default_rng(seed)) for seed in range(24)]
+    again = [tinted(picture, np.random.default_rng(seed)) for seed in range(24)]
+    assert all(np.array_equal(one, other) for one, other in zip(drawn, again, strict=True))
+    assert all((one.shape, one.dtype) == (picture.shape, picture.dtype) for one in drawn)
+    changed = [one for one in drawn if not np.array_equal(one, picture)]
+    assert 12 <= len(changed) < 24
+    for one in changed:  # brighter stays brighter: it is the same picture in another light
+        assert np.corrcoef(one.ravel(), picture.ravel())[0, 1] > 0.8
