@@ -73,6 +73,7 @@ class Network:
     def __init__(self, program: Program, *, trained: bool, mode: Mode = PLAIN) -> None:
         self._torch = torch_module()
         self._program, self._half, self._device = program, mode.half, mode.device
+        self._at_once = True
         self.weights: dict[str, Any] = {
             name: self._stored(value).requires_grad_(trained)
             for name, value in program.weights.items()
@@ -92,14 +93,24 @@ class Network:
         """Return the tensors of ``program.kept`` for some feeds, by name: [feeds, *shape of one].
 
         The graph is for one image; its operators are run on all at once (``torch.vmap``), so that
-        a convolution has more to do, and shapes that the graph states stay those of one.
+        a convolution has more to do, and shapes that the graph states stay those of one. What
+        can't be run so is run one by one, to the same numbers.
 
         Raises:
             ModelError: a node can't be run; it is named.
             MemoryError: there is not enough memory.
         """
-        if len(feeds) == 1:
-            return {name: one[None] for name, one in self(feeds[0]).items()}
+        if len(feeds) > 1 and self._at_once:
+            try:
+                return self._vectorised(feeds)
+            except (ModelError, RuntimeError) as error:
+                if ran_out(error):
+                    raise MemoryError(str(error)) from error
+                self._at_once = False
+        made = [self(feed) for feed in feeds]
+        return {name: self._torch.stack([one[name] for one in made]) for name in made[0]}
+
+    def _vectorised(self, feeds: Sequence[Feed]) -> dict[str, Any]:
         stacked = {name: self._fed(feeds, name) for name in self._program.inputs}
         kept = self._program.kept
 
@@ -107,16 +118,7 @@ class Network:
             made = self._run_all(given)
             return tuple(made[name] for name in kept)
 
-        try:
-            found = self._torch.vmap(run)(stacked)
-        except RuntimeError as error:
-            if ran_out(error):
-                raise MemoryError(str(error)) from error
-            raise ModelError(
-                f"training can't run several images at once: {_first_line(error)}",
-                remedy="train with --batch 1",
-            ) from error
-        return dict(zip(kept, found, strict=True))
+        return dict(zip(kept, self._torch.vmap(run)(stacked), strict=True))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of the weights, as they are now."""

@@ -86,6 +86,22 @@ def test_several_images_at_once_are_the_single_ones_and_have_their_gradients():
         torch.testing.assert_close(all_.weights[key].grad, weight.grad, rtol=1e-3, atol=1e-4)
 
 
+def test_what_can_not_be_run_at_once_is_run_one_by_one(monkeypatch):
+    model = pair()[0]
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.random((1, 3, 32, 32), np.float32)} for _ in range(3)]
+    network = Network(program_of(model), trained=False)
+    wanted = [numbers(network(feed)) for feed in feeds]
+
+    def refused(*_args, **_kwargs):
+        raise RuntimeError("not under vmap")
+
+    monkeypatch.setattr(torch, "vmap", refused)
+    made = numbers(network.together(feeds))
+    for place, one in enumerate(wanted):
+        close({name: value[place] for name, value in made.items()}, one)
+
+
 def test_half_precision_leaves_what_is_decoded_whole():
     model = normalise(yolov8(planted=True))
     name = model.graph.input[0].name
