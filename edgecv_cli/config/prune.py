@@ -24,7 +24,7 @@ DEFAULT_AGREEMENT = 0.90
 _TUNING = "With --recover finetune"
 _OF_TUNING = {"steps", "minutes", "learning_rate", "amp", "device", "resume"}
 
-Importance = Literal["damage", "error", "activation", "l2", "l1"]
+Importance = Literal["damage", "error", "taylor", "activation", "l2", "l1"]
 Recover = Literal["reconstruct", "finetune", "bias", "none"]
 
 
@@ -76,7 +76,8 @@ class PruneConfig(CommonConfig):
     importance: Annotated[Importance, Flag(panel="How much, and what")] = Field(
         "damage",
         description="What ranks channels. damage: the measured loss of detections; error: of the "
-        "layers that read them; activation, l2, l1: simpler.",
+        "layers that read them; taylor: by gradients (needs edgecv[train]); activation, l2, l1: "
+        "simpler.",
     )
     recover: Annotated[Recover, Flag(panel="How much, and what")] = Field(
         "reconstruct",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from edgecv_cli.compress.pruning.allocate import Price, Way, allocate, by_macs, 
 from edgecv_cli.compress.pruning.curves import Curve, Reader, curve_of, strides
 from edgecv_cli.compress.pruning.cut import cut
 from edgecv_cli.compress.pruning.damage import Damage
+from edgecv_cli.compress.pruning.fisher import fisher
 from edgecv_cli.compress.pruning.flow import Flow
-from edgecv_cli.compress.pruning.importance import simple_curve
+from edgecv_cli.compress.pruning.importance import curve_by, simple_curve
 from edgecv_cli.compress.pruning.places import Places, kept_channels
 from edgecv_cli.compress.pruning.readers import read_inputs
 from edgecv_cli.compress.pruning.reconstruct import Fit, reconstruct
@@ -36,6 +38,7 @@ from edgecv_cli.inference.predictor import open_predictor
 from edgecv_cli.media.dataset import Dataset
 from edgecv_cli.media.images import ImageFolder, read_image
 
+_MOST_GRADIENTS = 64  # images
 # parts of a cut that are tried besides the whole of it
 _MILDER = (0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -84,6 +87,8 @@ class Choice:
     def curves(self) -> list[Curve]:
         """How each group's units leave, and what that costs by the ranking that was asked for."""
         config = self._config
+        if config.importance == "taylor":
+            return [curve_by(one, self._fisher, cap=config.cap) for one in self._given.flow.groups]
         readers = {} if config.importance in ("l1", "l2") else self._readers
         found = []
         for group in self._given.flow.groups:
@@ -209,6 +214,11 @@ class Choice:
             open_model=self._opener(),
             context=self._context,
         )
+
+    @cached_property
+    def _fisher(self) -> NDArray[np.float64]:
+        feeds = itertools.islice(self._feed(), _MOST_GRADIENTS)
+        return fisher(self._given.flow, self._given.spec, feeds, self._context)
 
     @cached_property
     def _damage(self) -> Damage:

@@ -249,8 +249,13 @@ class PruneJob:
         )
         return [*self._given.artifact.lineage, step]
 
-    def _tuning(self) -> dict[str, float | None]:
+    def _tuning(self) -> dict[str, object]:
         config = self._config
         if config.recover != "finetune":
             return {}
-        return {"steps": config.steps, "minutes": config.minutes, "rate": config.learning_rate}
+        return {
+            "steps": config.steps,
+            "minutes": config.minutes,
+            "rate": config.learning_rate,
+            "amp": config.amp,
+        }

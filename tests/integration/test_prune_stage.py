@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import onnx
 import pytest
@@ -20,6 +22,11 @@ from edgecv_cli.core.errors import GateNotMetError, ModelError, OutputExistsErro
 from edgecv_cli.measure.latency_result import SpeedResult
 from edgecv_cli.stages.prune import prune, read_given
 from edgecv_cli.stages.prune_job import PruneJob
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="torch is not installed: pip install 'edgecv[train]'",
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +86,9 @@ def test_a_smaller_detector_is_saved_with_all_that_is_known_of_it(model, out, im
     onnx.checker.check_model(onnx.load(out), full_check=True)
 
 
-@pytest.mark.parametrize("importance", ["damage", "activation"])
+@pytest.mark.parametrize(
+    "importance", ["damage", "activation", pytest.param("taylor", marks=needs_torch)]
+)
 def test_every_ranking_meets_the_budget(model, out, images, importance):
     result = prune(config(model, out, images, importance=importance), Context())
     assert result.flops_ratio <= 0.92

@@ -35,6 +35,15 @@ def simple_curve(
         scores = sum((_added(readers[name], group) for name in group.consumers), np.zeros(1))
     else:
         scores = sum((_norms(flow, name, group, kind) for name in group.producers), np.zeros(1))
+    return _least_first(group, scores, cap)
+
+
+def curve_by(group: Group, importance: Array, *, cap: float) -> Curve:
+    """Return how a group's units leave by an importance that is known of each label."""
+    return _least_first(group, importance[group.units], cap)
+
+
+def _least_first(group: Group, scores: Array, cap: float) -> Curve:
     order = np.argsort(scores, kind="stable")[: int(cap * len(group.units))]
     return Curve(group, group.units[order], np.cumsum(scores[order]))
 

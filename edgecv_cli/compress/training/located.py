@@ -9,7 +9,7 @@ scores to 0, and their boxes to the object's by generalised IoU (Rezatofighi et 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -34,12 +34,15 @@ BOX_WEIGHT = 2.0
 """What boxes count for, where scores count for 1."""
 
 
-def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
+def decoded_program(
+    model: onnx.ModelProto, spec: DetectorSpec, *, also: Collection[str] = ()
+) -> Program:
     """Return a detector as a program that gives its boxes and scores.
 
     Args:
         model: normalised, batch 1.
         spec: how its outputs are read.
+        also: tensors inside that a run gives back too.
 
     Raises:
         UsageError: it selects boxes itself, or takes more than a picture.
@@ -53,7 +56,7 @@ def decoded_program(model: onnx.ModelProto, spec: DetectorSpec) -> Program:
             remedy="give a student without NMS (`edgecv reshape --nms none` takes it out) whose "
             "one input is the picture",
         ) from error
-    return program_of(made.model)
+    return program_of(made.model, also=also)
 
 
 def has_candidates(spec: DetectorSpec) -> bool:
