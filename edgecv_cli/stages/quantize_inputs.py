@@ -137,7 +137,7 @@ class Inputs:
 
 
 def _check(config: QuantizeConfig, rules: TargetRules) -> None:
-    if config.min_speedup is not None and not rules.here:
+    if config.min_speedup and not rules.here:
         raise UsageError(
             f"--min-speedup can't be judged here: this machine is not a {rules.name}",
             remedy="leave --min-speedup out, or quantize on such a machine",

@@ -349,11 +349,12 @@ def test_a_speed_gate_for_another_machine_is_refused(model, out, data, monkeypat
         quantize(config(model, out, data, target="cpu-x86-vnni", min_speedup=1.2), Context())
 
 
-def test_speed_of_another_machine_is_absent_and_said(model, out, data, monkeypatch):
+@pytest.mark.parametrize("asked", [None, 0])
+def test_speed_of_another_machine_is_absent_and_said(model, out, data, monkeypatch, asked):
     import edgecv_cli.compress.quantization.targets as targets
 
     monkeypatch.setattr(targets, "has_vnni", lambda: True)
-    result = quantize(config(model, out, data, target="cpu-x86", min_speedup=None), Context())
+    result = quantize(config(model, out, data, target="cpu-x86", min_speedup=asked), Context())
     assert result.speedup is None
     assert result.optimized.p50_ms is None
     assert any("speed was not measured" in note for note in result.notes)
