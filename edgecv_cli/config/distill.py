@@ -90,8 +90,9 @@ class DistillConfig(CommonConfig):
     lesson: Annotated[Lesson, Flag(panel=_TRAINING)] = Field(
         "auto",
         description="dense: boxes and scores of each candidate, where both have the same heads; "
-        "raw: the raw predictions, likewise; features: and the feature maps that they are made of; "
-        "objects: what the teacher finds, by where it lies. "
+        "raw: the raw predictions, likewise; features: dense, or raw where the "
+        "graph selects boxes, and "
+        "the feature maps before; objects: what the teacher finds, by where it lies. "
         "auto takes dense where it can, with --swap raw.",
     )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(

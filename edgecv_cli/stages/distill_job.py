@@ -13,6 +13,7 @@ from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, Step, dump_lineag
 from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune, learn
+from edgecv_cli.compress.training.hints import hinted
 from edgecv_cli.compress.training.lessons import Lesson
 from edgecv_cli.compress.training.located import LocatedLesson, decoded_program, has_candidates
 from edgecv_cli.compress.training.mode import Mode
@@ -170,6 +171,8 @@ class DistillJob:
         near = self._near_teacher(original)
         if near is not None and self._is_raw:
             also = features_of(begun, near) if self._config.lesson == "features" else ()
+            if self._config.lesson == "features" and not also:
+                raise _no_features()
             pictures = self._pictures(begun, None)
             tuned = finetune(
                 near,
@@ -182,18 +185,28 @@ class DistillJob:
                 features=also,
             )
             return tuned, "features" if also else "raw", pictures
-        program = decoded_program(begun, given.student.spec)
         if near is not None:
-            pictures = self._pictures(begun, None)
-            tuned = self._learn(
-                begun, DenseLesson(near, given.student.spec, self._mode), pictures, program, kept
-            )
-            return tuned, "dense", pictures
+            return self._candidates(near, begun, kept)
+        program = decoded_program(begun, given.student.spec)
         with closing(self._teacher()) as teacher:
             pictures = self._pictures(begun, teacher)
             lesson = LocatedLesson(given.student.spec, teacher.digest)
             tuned = self._learn(begun, lesson, pictures, program, kept)
         return tuned, "objects", pictures
+
+    def _candidates(
+        self, near: onnx.ModelProto, begun: onnx.ModelProto, kept: Kept
+    ) -> tuple[Tuned, str, Pictures]:
+        spec, pictures = self._given.student.spec, self._pictures(begun, None)
+        pairs, student, lesson = {}, begun, "dense"
+        if self._config.lesson == "features":
+            hints = hinted(begun, near, self._config.seed)
+            pairs, student, lesson = dict(hints.pairs), hints.student, "features"
+            if not pairs:
+                raise _no_features()
+        dense = DenseLesson(near, spec, self._mode, hints=pairs, pictures=pictures)
+        program = decoded_program(student, spec, also=tuple(pairs.values()))
+        return self._learn(begun, dense, pictures, program, kept), lesson, pictures
 
     def _learn(
         self,
@@ -218,7 +231,8 @@ class DistillJob:
         """Whether raw predictions are learned of a teacher that has the student's heads."""
         config, spec = self._config, self._given.student.spec
         if config.lesson != "auto":
-            return config.lesson in ("raw", "features")
+            whole = not has_candidates(spec)
+            return config.lesson == "raw" or (config.lesson == "features" and whole)
         if self._given.teacher is not None:
             return False
         # what lost channels is far from what it was, and dense brings it back faster
@@ -300,3 +314,10 @@ class DistillJob:
             versions={"edgecv": __version__},
         )
         return (*given.student.artifact.lineage, step)
+
+
+def _no_features() -> UsageError:
+    return UsageError(
+        "--lesson features needs feature maps of the same name and size in both",
+        remedy="leave --lesson out: boxes and scores are learned",
+    )
