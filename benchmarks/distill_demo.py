@@ -12,6 +12,7 @@ Parts, each from the files of those before it, kept in the work folder:
     labels    that one, taught by labels (--control labels)
     objects   that one, taught by what the whole detector finds: same start, images, updates, rate
     dense     that one, taught by each candidate of the whole detector, likewise
+    features  that one, taught by each candidate and by feature maps, likewise
     table     mAP of all on the 440 labelled scenes, and what they cost
 
 Training scenes are drawn (series 45, which nothing else uses); their labels are read by the part
@@ -51,7 +52,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "calibration_data"
 ORIGINAL = DATA / "builtin_detector.onnx"
 SERIES = 45
-PARTS = ("half", "tuned", "quarter", "labels", "objects", "dense", "table")
+PARTS = ("half", "tuned", "quarter", "labels", "objects", "dense", "features", "table")
 
 
 def draw(folder, count):
@@ -142,6 +143,10 @@ class Bench:
 
     def dense(self):
         self.learn("dense", "quarter", rate=self.options.rate, teacher=ORIGINAL, lesson="dense")
+
+    def features(self):
+        rate, teacher = self.options.rate, ORIGINAL
+        self.learn("features", "quarter", rate=rate, teacher=teacher, lesson="features")
 
     def learn(self, name, student, *, rate, steps=None, **how):
         steps, rejected = steps or self.options.steps, self.work / f"{name}-rejected.onnx"

@@ -2,49 +2,78 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from edgecv_cli.core.result import Result
 from edgecv_cli.stages.benchmark_result import BenchmarkResult
 from edgecv_cli.stages.convert_trt_result import ConvertTrtResult
 from edgecv_cli.stages.converting.result import ConversionResult
 from edgecv_cli.stages.detect_result import DetectSummary
+from edgecv_cli.stages.distill_result import DistillResult
 from edgecv_cli.stages.evaluate_result import EvaluateResult
 from edgecv_cli.stages.inspect import InspectResult
+from edgecv_cli.stages.prune_result import PruneResult
 from edgecv_cli.stages.quantize_result import QuantizeResult
+from edgecv_cli.stages.reshape_result import ReshapeResult
 
 
-def headline(result: Result) -> str | None:
+@singledispatch
+def headline(result: Result) -> str | None:  # noqa: ARG001 - stages register below
     """Return one line of figures; None for a stage that has none to show."""
-    match result:
-        case InspectResult():
-            said = _inspect(result)
-        case EvaluateResult():
-            said = f"mAP {result.map:.3f}, mAP50 {result.map50:.3f} on {result.images} images"
-        case QuantizeResult():
-            said = _quantize(result)
-        case ConversionResult():
-            said = _conversion(result)
-        case ConvertTrtResult():
-            said = _tensorrt(result)
-        case BenchmarkResult():
-            said = _benchmark(result)
-        case DetectSummary():
-            said = f"{result.detections} objects in {result.frames} frames"
-        case _:
-            return None
-    return said
+    return None
 
 
+@headline.register
+def _evaluate(result: EvaluateResult) -> str:
+    return f"mAP {result.map:.3f}, mAP50 {result.map50:.3f} on {result.images} images"
+
+
+@headline.register
+def _detect(result: DetectSummary) -> str:
+    return f"{result.detections} objects in {result.frames} frames"
+
+
+@headline.register
 def _inspect(result: InspectResult) -> str:
     family = result.detector.family if result.detector else "no detector"
     return f"{family}, {result.precision}, {result.size_bytes / 1e6:.2f} MB"
 
 
+@headline.register
 def _quantize(result: QuantizeResult) -> str:
-    said = [result.precision]
+    return _figures(result.precision, result, result.agreement)
+
+
+@headline.register
+def _distill(result: DistillResult) -> str:
+    agreed = result.agreement.after if result.agreement else None
+    return _figures(f"{result.steps} updates", result, agreed)
+
+
+@headline.register
+def _reshape(result: ReshapeResult) -> str:
+    height, width = result.to_size
+    return _figures(f"{height} x {width}", result, result.agreement)
+
+
+@headline.register
+def _prune(result: PruneResult) -> str | None:
+    if result.flops_ratio is None:
+        return None
+    what = f"{100 * result.flops_ratio:.1f} % of the multiply-accumulates"
+    return _figures(what, result, result.agreement)
+
+
+def _figures(
+    what: str,
+    result: QuantizeResult | DistillResult | ReshapeResult | PruneResult,
+    agreement: float | None,
+) -> str:
+    said = [what]
     if result.drop is not None:
         said.append(f"mAP {-result.drop.points:+.2f} points")
-    if result.agreement is not None:
-        said.append(f"agreement {result.agreement:.3f}")
+    if agreement is not None:
+        said.append(f"agreement {agreement:.3f}")
     if result.speedup is not None:
         said.append(f"{result.speedup:.2f} x as fast")
     if result.size_ratio is not None:
@@ -52,6 +81,7 @@ def _quantize(result: QuantizeResult) -> str:
     return ", ".join(said)
 
 
+@headline.register
 def _conversion(result: ConversionResult) -> str:
     said = [result.precision, f"verified: {result.verified or 'nothing was made'}"]
     if result.agreement is not None:
@@ -63,6 +93,7 @@ def _conversion(result: ConversionResult) -> str:
     return ", ".join(said)
 
 
+@headline.register
 def _tensorrt(result: ConvertTrtResult) -> str:
     errors = len(result.errors())
     said = [result.runtime, f"{errors} errors" if errors else "no rule of level error broken"]
@@ -75,6 +106,7 @@ def _tensorrt(result: ConvertTrtResult) -> str:
     return ", ".join(said)
 
 
+@headline.register
 def _benchmark(result: BenchmarkResult) -> str:
     times = [f"{run.p50_ms:.1f}" for run in result.runs if run.p50_ms is not None]
     said = [f"p50 {' / '.join(times)} ms"] if times else ["nothing could be timed"]

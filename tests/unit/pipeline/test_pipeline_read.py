@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecv_cli.config.base import Input, mark_of
 from edgecv_cli.config.run import RunConfig
 from edgecv_cli.core.errors import ConfigError, UsageError
 from edgecv_cli.pipeline.read import MODEL, read_pipeline
-from edgecv_cli.pipeline.stages import STAGES
 
 HEAD = "model: m.onnx\ncalibration: cal\ndata: val\nthreads: 2\nsteps:\n"
 
@@ -186,12 +184,3 @@ def test_a_file_that_is_no_pipeline_is_refused(read, text, problem, remedy):
     assert "pipe.yaml" in refused.value.problem
     assert problem in refused.value.problem
     assert remedy in refused.value.remedy
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_what_limits_an_input_is_a_count(stage):
-    for name, info in stage.config.model_fields.items():
-        mark = mark_of(info, Input)
-        if mark is not None and mark.limit:
-            counts = stage.config.model_fields[mark.limit].annotation
-            assert counts in (int, int | None), f"{stage.name}.{name} is limited by {mark.limit}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgecv_cli.config.base import Input, Output, mark_of, path_fields
+from edgecv_cli.pipeline.headlines import headline
 from edgecv_cli.pipeline.keys import _READERS
 from edgecv_cli.pipeline.stages import STAGES
 
@@ -25,12 +26,13 @@ def test_every_path_of_a_stage_is_marked_as_read_or_written(stage):
 
 
 @EACH
-def test_every_input_can_be_digested_and_its_limit_is_a_setting(stage):
-    for name, info in stage.config.model_fields.items():
+def test_every_input_can_be_digested_and_its_limit_is_a_count(stage):
+    fields = stage.config.model_fields
+    for name, info in fields.items():
         mark = mark_of(info, Input)
         if mark is not None and name != stage.takes:
             assert mark.kind in _READERS
-            assert mark.limit is None or mark.limit in stage.config.model_fields
+            assert mark.limit is None or fields[mark.limit].annotation in (int, int | None)
 
 
 @EACH
@@ -55,3 +57,8 @@ def test_names_are_unique():
 def test_every_stage_is_a_command(stage):
     name = f"{stage.name.replace('-', '_')}.py"
     assert (Path(__file__).parents[3] / "edgecv_cli/cli/commands" / name).is_file()
+
+
+@EACH
+def test_what_a_stage_found_is_told_in_a_line(stage):
+    assert headline.dispatch(stage.result) is not headline.dispatch(object)
