@@ -11,6 +11,7 @@ import onnx
 from edgecv_cli.artifact.lineage import LINEAGE_KEY, SPEC_KEY, TARGET_KEY, Step, dump_lineage
 from edgecv_cli.compress.quantization.requantize import require_float
 from edgecv_cli.compress.training.finetune import Kept
+from edgecv_cli.compress.training.located import has_candidates
 from edgecv_cli.compress.training.mode import Mode
 from edgecv_cli.compress.training.network import require_device
 from edgecv_cli.compress.training.pictures import Pictures
@@ -93,7 +94,7 @@ def learned_integers(
     return Learned(
         model=model,
         tuned=made.quantized.tuned,
-        lesson="raw",
+        lesson="dense" if has_candidates(student.spec) else "raw",
         swapped=None,
         images=pictures.counts,
         seconds=seconds,

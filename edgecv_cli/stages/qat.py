@@ -23,6 +23,7 @@ from edgecv_cli.compress.quantization.recipe import Recipe as QuantizeRecipe
 from edgecv_cli.compress.quantization.recipe import spread
 from edgecv_cli.compress.quantization.targets import resolve_target
 from edgecv_cli.compress.training.finetune import Kept
+from edgecv_cli.compress.training.located import has_candidates
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.qat import Quantized, distances, finetune_quantized
 from edgecv_cli.compress.training.schedule import Recipe
@@ -98,6 +99,7 @@ def trained_integers(
         heads=heads,
         context=context,
         kept=kept,
+        spec=spec if has_candidates(spec) else None,
     )
     return Trained(made, best, untrained)
 

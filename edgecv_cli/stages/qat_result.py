@@ -13,9 +13,13 @@ class IntegersRow(Part):
     target: str = Field(description="What the integers are for.")
     estimator: str = Field(description="Of ranges, the one that did least harm before training.")
     untrained: dict[str, float] = Field(
-        description="Estimator -> distance from the teacher before training, held-out images."
+        description="Estimator -> distance of the raw predictions from the teacher's before "
+        "training, on held-out images."
     )
-    before: float = Field(description="Distance of the integers before training.")
+    before: float = Field(
+        description="Distance of what is learned, before training: boxes and scores of "
+        "candidates, or raw predictions where the graph selects boxes."
+    )
     after: float
     steps: int = Field(description="Updates made.")
     best: int = Field(description="Update whose averaged weights were kept; 0: none was better.")

@@ -95,7 +95,7 @@ def test_the_nearest_plan_is_trained_and_the_engine_runs_what_was_trained(given,
         context=Context(),
     )
     assert made.untrained[made.estimator] == min(made.untrained.values())
-    assert made.quantized.tuned.before == pytest.approx(made.untrained[made.estimator], rel=1e-4)
+    assert made.quantized.tuned.after <= made.quantized.tuned.before
     path = tmp_path / "int8.onnx"
     onnx.save(made.quantized.model, path)
     assert parity(made.quantized, path, pictures, 1) < 0.05
@@ -138,7 +138,9 @@ def test_trained_integers_are_saved_with_what_they_are_for(given, tmp_path, monk
     assert read_metadata(saved.model)[TARGET_KEY] == "cpu-x86"
     row = result.integers
     assert (row.target, row.steps, row.ended) == ("cpu-x86", 2, "steps")
-    assert row.after <= row.before == pytest.approx(row.untrained[row.estimator], rel=1e-4)
+    assert row.after <= row.before
+    assert row.untrained[row.estimator] == min(row.untrained.values())
+    assert result.lesson == "dense"
     assert row.parity < 0.05
     assert [one.name for one in tmp_path.iterdir() if one.suffix == ".npz"] == []
 

@@ -22,9 +22,11 @@ from edgecv_cli.compress.quantization.apply import round_layer
 from edgecv_cli.compress.quantization.equalise import equalised
 from edgecv_cli.compress.quantization.placement import clamp_range
 from edgecv_cli.compress.quantization.plan import GridPlan, LayerPlan, QuantizePlan
+from edgecv_cli.compress.training.located import decoded_program
 from edgecv_cli.compress.training.ops_quantize import LEAST_FACTOR
 from edgecv_cli.compress.training.program import Instruction, Program, program_of
 from edgecv_cli.core.errors import ConfigError
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.grid import Grid, GridKind, grid_of
 from edgecv_cli.graph.io import content_digest
 from edgecv_cli.graph.topology import Layer, Topology
@@ -73,7 +75,12 @@ class Rounded:
 
 
 def rounded(
-    topology: Topology, plan: QuantizePlan, heads: Collection[str], *, scales: bool = True
+    topology: Topology,
+    plan: QuantizePlan,
+    heads: Collection[str],
+    *,
+    scales: bool = True,
+    spec: DetectorSpec | None = None,
 ) -> Rounded:
     """Return a network that rounds as a plan says.
 
@@ -83,6 +90,7 @@ def rounded(
             left out, for training finds its own.
         heads: tensors inside that a run gives back beside the outputs.
         scales: whether the scales of activations are learned too.
+        spec: how outputs are read; a run then gives boxes and scores of candidates too.
 
     Raises:
         ConfigError: the plan makes something else than integers of activations and weights.
@@ -96,7 +104,12 @@ def rounded(
     topology, plan = _folded(topology, plan)
     factors, most = _factors(topology, plan) if scales else ({}, {})
     writer = _Writer(topology, plan, factors, most)
-    program = writer.program(program_of(topology.model, also=heads))
+    outputs = [value.name for value in topology.model.graph.output]
+    program = writer.program(
+        program_of(topology.model, also=heads)
+        if spec is None
+        else decoded_program(topology.model, spec, also=[*heads, *outputs])
+    )
     digest = hashlib.sha256(f"{plan.dumps()}{scales}".encode()).hexdigest()
     return Rounded(topology, plan, program, factors, most, digest)
 

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from edgecv_cli.compress.quantization.apply import apply_normalised
 from edgecv_cli.compress.quantization.plan import QuantizePlan
+from edgecv_cli.compress.training.dense import DenseLesson
 from edgecv_cli.compress.training.distance import Distance
 from edgecv_cli.compress.training.fake_quant import Rounded, rounded
-from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, finetune
+from edgecv_cli.compress.training.finetune import Altered, Kept, Tuned, learn
+from edgecv_cli.compress.training.lessons import Lesson, RawLesson
 from edgecv_cli.compress.training.network import Network, torch_module
 from edgecv_cli.compress.training.pictures import Pictures
 from edgecv_cli.compress.training.program import program_of
 from edgecv_cli.compress.training.schedule import Recipe
 from edgecv_cli.core.context import Context
+from edgecv_cli.detector.spec import DetectorSpec
 from edgecv_cli.graph.topology import Topology
 
 Feed = Mapping[str, NDArray[Any]]
@@ -52,10 +55,12 @@ class Quantized:
             for name, held in network.weights.items():
                 held.copy_(torch.as_tensor(np.array(values[name])))
 
+        outputs = [value.name for value in self.rounding.topology.model.graph.output]
+
         def run(feed: Feed) -> dict[str, NDArray[Any]]:
             with torch.no_grad():
                 made = network(feed)
-            return {name: made[name].cpu().numpy() for name in self.rounding.program.outputs}
+            return {name: made[name].cpu().numpy() for name in outputs}
 
         return run
 
@@ -71,6 +76,7 @@ def finetune_quantized(
     context: Context,
     kept: Kept | None = None,
     scales: bool = True,
+    spec: DetectorSpec | None = None,
 ) -> Quantized:
     """Train a float detector so that its integer form says of images what the teacher does.
 
@@ -81,16 +87,21 @@ def finetune_quantized(
         pictures, recipe, context, kept: as :func:`edgecv_cli.compress.training.finetune.finetune`.
         heads: tensors of both that are compared, in the same shapes: raw predictions.
         scales: whether the scales of activations are learned too.
+        spec: how both are read; boxes and scores of candidates are then learned instead.
 
     Raises:
         ConfigError: the plan makes something else than int8, or is of another graph.
         EdgeCVError: as ``finetune``.
     """
-    made = rounded(topology, plan, heads, scales=scales)
-    tuned = finetune(
-        teacher,
+    made = rounded(topology, plan, heads, scales=scales, spec=spec)
+    lesson: Lesson = (
+        RawLesson(teacher, heads, pictures, recipe.mode)
+        if spec is None
+        else DenseLesson(teacher, spec, recipe.mode)
+    )
+    tuned = learn(
         made.topology.model,
-        heads,
+        lesson,
         pictures,
         recipe,
         context=context,
