@@ -90,10 +90,9 @@ class DistillConfig(CommonConfig):
     lesson: Annotated[Lesson, Flag(panel=_TRAINING)] = Field(
         "auto",
         description="dense: boxes and scores of each candidate, where both have the same heads; "
-        "raw: the raw predictions, likewise; features: dense, or raw where the "
-        "graph selects boxes, and "
-        "the feature maps before; objects: what the teacher finds, by where it lies. "
-        "auto takes dense where it can, with --swap raw.",
+        "raw: the raw predictions, likewise; features: dense, and the feature "
+        "maps before; objects: what the teacher finds, by where it lies. "
+        "auto takes dense where it can, with --swap alone raw.",
     )
     steps: Annotated[int, Flag(metavar="N", panel=_TRAINING)] = Field(
         1000, ge=1, le=10_000_000, description="Updates of the weights, at most."
@@ -121,7 +120,7 @@ class DistillConfig(CommonConfig):
     amp: Annotated[bool, Flag(panel=_TRAINING)] = Field(
         False,
         description="Compute convolutions in bfloat16: faster where the processor or GPU has it, "
-        "for networks that are not depthwise.",
+        "for networks that are not depthwise. Integers (--qat) never are.",
     )
     device: Annotated[Device, Flag(panel=_TRAINING)] = Field(
         "cpu", description="Where it is trained: cpu or cuda."

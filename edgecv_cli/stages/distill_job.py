@@ -204,7 +204,9 @@ class DistillJob:
             pairs, student, lesson = dict(hints.pairs), hints.student, "features"
             if not pairs:
                 raise _no_features()
-        dense = DenseLesson(near, spec, self._mode, hints=pairs, pictures=pictures)
+        # a teacher of the same heads may code its outputs otherwise
+        theirs = self._given.teacher.spec if self._given.teacher else spec
+        dense = DenseLesson(near, theirs, self._mode, hints=pairs, pictures=pictures)
         program = decoded_program(student, spec, also=tuple(pairs.values()))
         return self._learn(begun, dense, pictures, program, kept), lesson, pictures
 
@@ -297,8 +299,10 @@ class DistillJob:
             include={
                 "swap",
                 "control",
+                "width",
                 "lesson",
                 "steps",
+                "patience",
                 "minutes",
                 "learning_rate",
                 "batch",

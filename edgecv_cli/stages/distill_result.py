@@ -35,9 +35,9 @@ class DistillResult(Result):
     family: str
     teacher: str = Field(description="The file that taught, or the folder of labels.")
     lesson: str = Field(
-        description="raw: the teacher's raw predictions; features: and the feature maps before "
-        "them; dense: boxes and scores of each "
-        "candidate; objects: boxes and scores, by location."
+        description="raw: the teacher's raw predictions; dense: boxes and scores of each "
+        "candidate; features: and the feature maps before them; objects: boxes and scores, by "
+        "location."
     )
     swapped: dict[str, int] | None = Field(
         default=None, description="Activation functions that were replaced, and how many."

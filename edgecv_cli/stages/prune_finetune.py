@@ -74,7 +74,7 @@ def tuned(
     context: Context,
 ) -> Tuned:
     """Tune a smaller network towards the whole one: to its candidates, boxes and scores, or to its
-    raw predictions where it selects boxes itself.
+    raw predictions where it takes more than a picture.
 
     Raises:
         InterruptedByUser: its remedy is the command that goes on.

@@ -18,7 +18,7 @@ class IntegersRow(Part):
     )
     before: float = Field(
         description="Distance of what is learned, before training: boxes and scores of "
-        "candidates, or raw predictions where the graph selects boxes."
+        "candidates, or raw predictions where it takes more than a picture."
     )
     after: float
     steps: int = Field(description="Updates made.")

@@ -99,6 +99,24 @@ def test_a_student_is_taught_and_saved(folder, images, tmp_path, any_result, cha
 
 
 @needs_torch
+def test_a_teacher_whose_output_has_another_name_is_read_by_its_own_spec(
+    folder, images, tmp_path, any_result
+):
+    other = onnx.load(folder / "teacher.onnx")
+    name = other.graph.output[0].name
+    for node in other.graph.node:
+        node.output[:] = ["elsewhere" if one == name else one for one in node.output]
+    other.graph.output[0].name = "elsewhere"
+    onnx.save(other, tmp_path / "other.onnx")
+    made = [
+        distill(config(folder, images, tmp_path / f"{place}.onnx", teacher=teacher), Context())
+        for place, teacher in enumerate((folder / "teacher.onnx", tmp_path / "other.onnx"))
+    ]
+    assert [one.lesson for one in made] == ["dense", "dense"]
+    assert made[0].losses == made[1].losses
+
+
+@needs_torch
 def test_an_interrupted_width_goes_on_without_choosing_again(
     folder, images, tmp_path, monkeypatch, any_result
 ):

@@ -81,7 +81,7 @@ def load(path: Path, *, model: str | None = None) -> Checkpoint:
         raise _unusable(path, str(error).splitlines()[0][:200] if str(error) else "") from error
     if model is not None and found != model:
         raise DataError(
-            f"the checkpoint '{path}' is of another model or other options",
+            f"the checkpoint '{path}' is of another model, other images or other options",
             remedy="give the command that began it, or leave --resume out and add --force",
         )
     return Checkpoint(found, header, arrays)

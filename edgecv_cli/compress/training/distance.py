@@ -34,7 +34,7 @@ class Distance:
         made = list(teacher)
         self._spread: dict[str, tuple[Any, Any]] = {}
         for name in made[0]:
-            stacked = torch.cat([one[name].detach() for one in made])
+            stacked = torch.cat([one[name].detach().float() for one in made])
             axes = tuple(axis for axis in range(stacked.dim()) if axis != 1 or stacked.dim() < 3)
             own = stacked.var(dim=axes, keepdim=True, unbiased=False)
             whole = torch.sigmoid(stacked).var(unbiased=False)
@@ -48,7 +48,7 @@ class Distance:
         torch = self._torch
         parts, maps = [], []
         for name, (own, whole) in self._spread.items():
-            one, other = student[name], teacher[name].detach()
+            one, other = student[name].float(), teacher[name].detach().float()
             raw = ((one - other).square() / own).mean()
             if name in self._features:
                 maps.append(raw)

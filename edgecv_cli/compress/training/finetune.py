@@ -181,7 +181,8 @@ class _Training:
         self._model, self._lesson = student, lesson
         self._pictures, self._recipe, self._context, self._kept = pictures, recipe, context, kept
         self._state = State(torch, self._network.weights, recipe)
-        self._digest = _digest(lesson.digest, student, recipe, altered.digest)
+        told = f"{lesson.digest}\n{pictures.digest}"
+        self._digest = _digest(told, student, recipe, altered.digest)
         self._step, self._spent, self._retreats = 0, 0.0, 0
         self._curve: list[tuple[int, float]] = []
         self._best = self._network.arrays()
@@ -230,7 +231,7 @@ class _Training:
     def _update(self) -> bool:
         """Make one update; False, and nothing changed, where the loss is not finite."""
         recipe = self._recipe
-        for feeds in self._grouped(self._pictures.batch(self._step, recipe.batch)):
+        for feeds in _grouped(self._polled(self._pictures.batch(self._step, recipe.batch))):
             made = self._network.together(feeds)
             loss = self._lesson(made, feeds) * (len(feeds) / recipe.batch)
             if not math.isfinite(float(loss.detach())):
@@ -253,17 +254,11 @@ class _Training:
             return "minutes"
         return "patience" if len(self._curve) - 1 - best >= self._recipe.patience else None
 
-    def _grouped(self, feeds: Iterator[Feed]) -> Iterator[list[Feed]]:
-        """Yield as many feeds at a time as one run takes."""
-        group: list[Feed] = []
+    def _polled(self, feeds: Iterator[Feed]) -> Iterator[Feed]:
+        """Yield the feeds; an update that is cancelled is kept at its begin, a look is not cut."""
         for feed in feeds:
             self._context.cancel.check()
-            group.append(feed)
-            if len(group) >= min(_TOGETHER, _VALUES_TOGETHER // max(1, _values(feed))):
-                yield group
-                group = []
-        if group:
-            yield group
+            yield feed
 
     def _judged(self, feeds: list[Feed]) -> float:
         return len(feeds) * float(self._lesson.judged(self._network.together(feeds), feeds))
@@ -274,7 +269,7 @@ class _Training:
         self._network.weights = self._state.average
         try:
             with self._torch.no_grad():
-                found = [self._judged(each) for each in self._grouped(self._pictures.held_out())]
+                found = [self._judged(each) for each in _grouped(self._pictures.held_out())]
         finally:
             self._network.weights = weights
         mean = sum(found) / self._pictures.counts[1]
@@ -331,12 +326,25 @@ class _Training:
         )
 
 
+def _grouped(feeds: Iterator[Feed]) -> Iterator[list[Feed]]:
+    """Yield as many feeds at a time as one run takes."""
+    group: list[Feed] = []
+    for feed in feeds:
+        group.append(feed)
+        if len(group) >= min(_TOGETHER, _VALUES_TOGETHER // max(1, _values(feed))):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 def _values(feed: Feed) -> int:
     return sum(one.size for one in feed.values())
 
 
 def _digest(lesson: str, student: onnx.ModelProto, recipe: Recipe, altered: str) -> str:
-    """Return what names a training: lesson, network and how it is done, but for its threads."""
+    """Return what names a training: lesson, pictures, network, and how it is done but for its
+    threads."""
     told = {name: value for name, value in asdict(recipe).items() if name != "threads"}
     parts = [lesson, content_digest(student), repr(sorted(told.items()))]
     parts += [altered] if altered else []

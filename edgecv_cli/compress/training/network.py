@@ -44,12 +44,15 @@ def require_device(device: str) -> None:
         MissingDependencyError: the training extra is not installed.
         EngineError: torch sees no such device.
     """
-    if device == "cuda" and not torch_module().cuda.is_available():
+    torch = torch_module()
+    if device == "cuda" and not torch.cuda.is_available():
         raise EngineError(
             "--device cuda: torch finds no GPU",
             remedy="install a CUDA build of torch and the driver, or train with --device cpu",
         )
-    torch_module()
+    if device == "cuda":
+        # float32 is float32: by default convolutions there round to 10 bits of mantissa
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def ran_out(error: BaseException) -> bool:

@@ -3,6 +3,7 @@ are."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,7 +116,7 @@ class Pictures:
         tinted: bool = True,
     ) -> None:
         self._feed, self._teacher = InputFeed(inputs, spec), teacher
-        self._seed, self._tinted = context.seed, tinted
+        self._seed, self._tinted, self._spec = context.seed, tinted, spec
         readable = list(_readable(paths, context))
         if len(readable) < _LEAST:
             raise DataError(
@@ -130,6 +131,13 @@ class Pictures:
     def counts(self) -> tuple[int, int]:
         """How many images are trained on, and how many are held out."""
         return len(self._train), len(self._held_out)
+
+    @property
+    def digest(self) -> str:
+        """Names what is fed, for the checkpoint: files by name and size, spec, and light."""
+        parts = [f"{path.name} {path.stat().st_size}" for path in self._train + self._held_out]
+        told = "\n".join([*parts, self._spec.dumps(), f"tinted {self._tinted}"])
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def batch(self, step: int, size: int) -> Iterator[Feed]:
         """Yield what update ``step`` is fed; the same step gives the same, whatever came before.

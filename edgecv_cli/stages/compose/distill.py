@@ -25,7 +25,7 @@ from edgecv_cli.stages.distill_result import DistillResult
 
 _LESSONS = {
     "raw": "raw predictions of a teacher with the same heads",
-    "features": "raw predictions and the feature maps before them, of a teacher that has the same",
+    "features": "boxes and scores of every candidate, and the feature maps before them",
     "dense": "boxes and scores of every candidate of a teacher with the same heads",
     "objects": "boxes and scores of objects, by where they lie",
 }

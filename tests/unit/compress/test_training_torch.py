@@ -9,6 +9,7 @@ import pytest
 from models import yolov8
 from training_nets import bent, pair
 
+from edgecv_cli.compress.training.checkpoint import load
 from edgecv_cli.compress.training.finetune import Kept, finetune
 from edgecv_cli.compress.training.mode import Mode
 from edgecv_cli.compress.training.network import Network
@@ -195,6 +196,24 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(folder, spec, whole_ru
     assert same(went_on, whole_run)
     with pytest.raises(DataError, match="other options"):
         tune(folder, spec, Recipe(steps=31, threads=1), kept=Kept(path, resume=True))
+
+
+@pytest.mark.parametrize("step", [10, 20])
+def test_an_interruption_beside_a_look_loses_no_update(folder, spec, whole_run, tmp_path, step):
+    path = tmp_path / "a.training.npz"
+    with pytest.raises(InterruptedByUser):  # 8 polls read the pictures, an update has 2
+        tune(folder, spec, context=Context(cancel=CancelAt(8 + 2 * step)), kept=Kept(path))
+    assert load(path).header["step"] == step
+    went_on = tune(folder, spec, kept=Kept(path, resume=True))
+    assert went_on.curve == whole_run.curve
+    assert same(went_on, whole_run)
+
+
+def test_a_training_on_other_pictures_is_not_gone_on_with(folder, spec, tmp_path):
+    path = tmp_path / "a.training.npz"
+    tune(folder, spec, kept=Kept(path))
+    with pytest.raises(DataError, match="other"):
+        tune(folder[:-1], spec, kept=Kept(path, resume=True))
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_best_before(folder, spec):
