@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--rate", type=float, default=0.03)
     parser.add_argument("--amp", action="store_true")
     parser.add_argument("--only", action="append", choices=PARTS)
     options = parser.parse_args()
