@@ -28,6 +28,7 @@ from edgecv_cli.runtime.base import Runner
 
 _ROUNDS = 2
 _EVEN = 2  # values as good as the best that are tried in the other colour order too
+_LEAST = 1e-4  # a lead that float32 rounding can make on every image alike is none
 _MOST_UNSURE = 5  # images below which an interval says little
 
 
@@ -96,7 +97,7 @@ class _Search:
             return
         best = max(rivals, key=lambda rival: self.scores[rival].value)
         lead = self.scores[best].lead(self.scores[self.current])
-        if lead.low > 0 or (free and self.scores[best].value > self.scores[self.current].value):
+        if lead.low > _LEAST or (free and self.scores[best].value > self.scores[self.current].value):
             self.current = best
 
     def _even(self, key: Key) -> list[Choice]:
@@ -105,7 +106,7 @@ class _Search:
         even = [
             choice
             for choice in choices(self.current, key)
-            if choice.input in self.scores and best.lead(self.scores[choice.input]).low <= 0
+            if choice.input in self.scores and best.lead(self.scores[choice.input]).low <= _LEAST
         ]
         return sorted(even, key=lambda choice: -self.scores[choice.input].value)
 

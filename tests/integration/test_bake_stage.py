@@ -196,4 +196,5 @@ def test_real_detectors_give_the_same(name, tmp_path):
     )
     assert made.said.left == ("Cast", "Transpose", *REAL[name])
     assert made.said.agreement == 1
-    assert made.said.parity.relative < 1e-5
+    # a Conv after the folded scale sums in another order: 1.2e-5 where AVX-512 sums
+    assert made.said.parity.relative < 5e-5

@@ -70,8 +70,10 @@ def test_the_planted_preprocessing_is_found(told, labels, model, labelled, tmp_p
     assert yaml.safe_load(probe.spec_lines)["input"]["color"] == "bgr"
 
 
-def test_an_order_that_only_swaps_two_classes_needs_labels(tmp_path):
-    data = scenes.write_dataset(tmp_path / "data", images=IMAGES, size=SIZE)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_order_that_only_swaps_two_classes_needs_labels(seed, tmp_path):
+    """Its scores differ by float32 rounding alone, on every image alike: that is no lead."""
+    data = scenes.write_dataset(tmp_path / "data", images=IMAGES, size=SIZE, seed=seed)
     path = tmp_path / "three.onnx"
     onnx.save(models.yolox(size=SIZE, planted=True), path)
 
