@@ -97,7 +97,8 @@ class _Search:
             return
         best = max(rivals, key=lambda rival: self.scores[rival].value)
         lead = self.scores[best].lead(self.scores[self.current])
-        if lead.low > _LEAST or (free and self.scores[best].value > self.scores[self.current].value):
+        ahead = self.scores[best].value > self.scores[self.current].value
+        if lead.low > _LEAST or (free and ahead):
             self.current = best
 
     def _even(self, key: Key) -> list[Choice]:

@@ -44,9 +44,9 @@ def workplace(tmp_path_factory):
     (folder / "images").mkdir()
     for index in range(4):
         cv2.imwrite(str(folder / "images" / f"{index}.png"), scene(seed=index)[0])
-    quick = "min_speedup: 0\nmax_drop: 20%\nspeed_seconds: 0.1\nplacement: last\nestimator: minmax\n"
+    quick = "min_speedup: 0\nmax_drop: 20%\nspeed_seconds: 0.1\nplacement: last\n"
     (folder / "quick.yaml").write_text(
-        f"{quick}bias_correction: off\nadaptive_rounding: off\nequalisation: off\n"
+        f"{quick}estimator: minmax\nbias_correction: off\nadaptive_rounding: off\nequalisation: off\n"
     )
     (folder / "bin").mkdir()
     program = folder / "bin" / "edgecv"
