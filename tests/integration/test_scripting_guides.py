@@ -45,9 +45,8 @@ def workplace(tmp_path_factory):
     for index in range(4):
         cv2.imwrite(str(folder / "images" / f"{index}.png"), scene(seed=index)[0])
     quick = "min_speedup: 0\nmax_drop: 20%\nspeed_seconds: 0.1\nplacement: last\n"
-    (folder / "quick.yaml").write_text(
-        f"{quick}estimator: minmax\nbias_correction: off\nadaptive_rounding: off\nequalisation: off\n"
-    )
+    plain = "estimator: minmax\nbias_correction: off\nadaptive_rounding: off\nequalisation: off\n"
+    (folder / "quick.yaml").write_text(quick + plain)
     (folder / "bin").mkdir()
     program = folder / "bin" / "edgecv"
     program.write_text(
