@@ -176,6 +176,7 @@ def _row(candidate: Candidate, verdicts: Mapping[Recipe, str]) -> CandidateRow:
         estimator=recipe.estimator,
         bias_correction=recipe.bias_correction,
         corrections=recipe.corrections,
+        float_stem=recipe.float_stem,
         given_back=len(recipe.floats) or None,
         precision=candidate.plan.precision,
         self_map=candidate.self_map,

@@ -53,6 +53,9 @@ class CandidateRow(Part):
     estimator: str
     bias_correction: bool
     corrections: tuple[str, ...] = ()
+    float_stem: bool = Field(
+        default=False, description="Whether the layers that read the picture are float, for speed."
+    )
     given_back: int | None = Field(
         default=None, description="Layers that were given back to float on top of the placement."
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgecv_cli.stages.quantize_result import HowMade, QuantizeResult
+    from edgecv_cli.stages.quantize_result import CandidateRow, HowMade, QuantizeResult
 
 SHOWN_FLOAT_LAYERS = 5
 
@@ -76,7 +76,7 @@ def _candidates(result: QuantizeResult) -> RenderableType:
     columns = ("candidate", "ranges", "corrections", "self-mAP", "speed-up", "int8 MACs", "verdict")
     rows = [
         (
-            row.placement + (f" - {row.given_back}" if row.given_back else ""),
+            _form(row),
             row.estimator,
             ", ".join(map(_short, row.corrections)) or ABSENT,
             fixed(row.self_map),
@@ -87,6 +87,12 @@ def _candidates(result: QuantizeResult) -> RenderableType:
         for row in result.candidates
     ]
     return grid(columns, rows, texts=3)
+
+
+def _form(row: CandidateRow) -> str:
+    """Return which layers are float as a table has room for it."""
+    stem = " - stem" if row.float_stem else ""
+    return row.placement + stem + (f" - {row.given_back}" if row.given_back else "")
 
 
 def _short(correction: str) -> str:

@@ -102,6 +102,19 @@ def distinct_placements(
     return list(seen.values())
 
 
+def stem_layers(topology: Topology) -> tuple[str, ...]:
+    """Return the layers that read the picture, with no other layer before them, in graph order.
+
+    A picture's three channels fill a fraction of what an integer kernel multiplies at once, at the
+    largest resolution of all: float is often faster there, and always as accurate.
+    """
+    return tuple(
+        name
+        for name, layer in topology.layers.items()
+        if next(topology.layers_above(layer.data), None) is None
+    )
+
+
 def integer_share(topology: Topology, nodes: tuple[str, ...]) -> float:
     """Return the fraction of the layers' multiply-accumulates that run in integers."""
     total = sum(layer.macs for layer in topology.layers.values())

@@ -7,7 +7,7 @@ import numpy as np
 from edgecv_cli.compress.quantization.apply import output_axis, store_layer
 from edgecv_cli.compress.quantization.grids import implied_clamps, make_grids, planned
 from edgecv_cli.compress.quantization.observe import Observations
-from edgecv_cli.compress.quantization.placement import Placement, place
+from edgecv_cli.compress.quantization.placement import Placement, place, stem_layers
 from edgecv_cli.compress.quantization.plan import LayerPlan, QuantizePlan
 from edgecv_cli.compress.quantization.recipe import Recipe
 from edgecv_cli.compress.quantization.targets import TargetRules
@@ -71,12 +71,13 @@ def propose(
 
 def placement_of(topology: Topology, recipe: Recipe, rules: TargetRules) -> Placement:
     """Return the integer nodes of a recipe for a target."""
-    return place(
-        topology,
-        recipe.placement,
-        glue=rules.glue,
-        floats=dict.fromkeys(recipe.floats, "given back: in 8 bits it costs too much accuracy"),
-    )
+    stem = stem_layers(topology) if recipe.float_stem else ()
+    reasons = {
+        "given back: in 8 bits it costs too much accuracy": recipe.floats,
+        "reads the picture: float was measured to be faster": stem,
+    }
+    floats = {name: reason for reason, names in reasons.items() for name in names}
+    return place(topology, recipe.placement, glue=rules.glue, floats=floats)
 
 
 def _layer_plan(

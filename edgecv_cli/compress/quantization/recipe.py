@@ -21,7 +21,7 @@ _SPENT_EXCHANGE = 0.5
 # Candidates whose self-mAP on a few dozen images is closer than this may be the other way round.
 _NOISE = 0.01
 # Speeds of short measurements that are nearer than this are one speed.
-_ALIKE = 0.97
+ALIKE = 0.97
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Recipe:
         equalise: cross-layer equalisation first.
         rounding: choose the direction in which each weight is rounded.
         floats: layers that are given back to float on top of the placement.
+        float_stem: the layers that read the picture are float, because that was faster.
     """
 
     placement: str
@@ -45,6 +46,7 @@ class Recipe:
     equalise: bool = False
     rounding: bool = False
     floats: tuple[str, ...] = ()
+    float_stem: bool = False
 
     @property
     def corrections(self) -> tuple[str, ...]:
@@ -58,7 +60,9 @@ class Recipe:
 
     def __str__(self) -> str:
         back = f", {len(self.floats)} layers given back" if self.floats else ""
-        return " + ".join([f"{self.placement}{back}, {self.estimator}", *self.corrections])
+        stem = ", float stem" if self.float_stem else ""
+        form = f"{self.placement}{stem}{back}"
+        return " + ".join([f"{form}, {self.estimator}", *self.corrections])
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def front(candidates: Iterable[Candidate]) -> list[Candidate]:
 def _about_as_fast(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     groups: list[list[Candidate]] = []
     for item in sorted(candidates, key=lambda item: -(item.speedup or 0.0)):
-        if groups and (item.speedup or 0.0) >= _ALIKE * (groups[-1][0].speedup or 0.0):
+        if groups and (item.speedup or 0.0) >= ALIKE * (groups[-1][0].speedup or 0.0):
             groups[-1].append(item)
         else:
             groups.append([item])

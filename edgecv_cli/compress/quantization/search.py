@@ -4,8 +4,10 @@ Candidates are ranked on calibration images, without labels, so that the labelle
 the result is reported on had no part in the choice. The placements are compared first, with plain
 ranges; then layers that cost the most are given back to float where that is worth it; ranges and
 corrections are chosen for the best of all these, since what undoes the errors of one form may add
-to those of another, and offered to its neighbours. Time is measured on whole graphs: what single
-layers save does not add up, because every border between integers and float has its price.
+to those of another, and offered to its neighbours. Where the layers that read the picture are
+faster in float, that is decided after the placements, and holds for what follows. Time is measured
+on whole graphs: what single layers save does not add up, because every border between integers and
+float has its price.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from edgecv_cli.compress.quantization.placement import (
 )
 from edgecv_cli.compress.quantization.plan import QuantizePlan
 from edgecv_cli.compress.quantization.ranking import Ranking
-from edgecv_cli.compress.quantization.recipe import Candidate, Goal, Recipe, accuracy, order
+from edgecv_cli.compress.quantization.recipe import ALIKE, Candidate, Goal, Recipe, accuracy, order
 from edgecv_cli.core.context import Context
 from edgecv_cli.core.errors import UsageError
 from edgecv_cli.graph.topology import Topology
@@ -158,10 +160,15 @@ class Search:
                 return candidate
 
             found = [rank(replace(first, placement=name)) for name in space.placements]
+            start = found
             if timed:
-                found = self._time(found)
+                found = start = self._time(found)
+            if timed and space.give_back and self._faster_with_float_stem(found):
+                forms = [replace(one.recipe, float_stem=True) for one in found]
+                start = self._time([rank(form) for form in forms if self._leaves_enough(form)])
+                found = found + start
             if space.give_back:
-                given = self._give_back(found, goal, rank)
+                given = self._give_back(start, goal, rank)
                 found += self._time(given) if timed else given
             chosen = self._numbers(space, _worth_tuning(found, goal), rank)
             found += chosen
@@ -172,6 +179,21 @@ class Search:
         """Return the candidate's model file."""
         index = list(self._known).index(candidate.recipe)
         return self._folder / f"candidate-{index}.onnx"
+
+    def _faster_with_float_stem(self, placed: Sequence[Candidate]) -> bool:
+        """Return whether the fastest is clearly faster yet where it reads the picture in float."""
+        fastest = max(placed, key=lambda one: one.speedup or 0.0)
+        changed = replace(fastest.recipe, float_stem=True)
+        if not self._leaves_enough(changed) or not self._differs(changed, fastest):
+            return False
+        before, after = self._time([self._known[fastest.recipe], self._propose(changed)])
+        return (before.speedup or 0.0) < ALIKE * (after.speedup or 0.0)
+
+    def _differs(self, recipe: Recipe, other: Candidate) -> bool:
+        return self._propose(recipe).plan.nodes != other.plan.nodes
+
+    def _leaves_enough(self, recipe: Recipe) -> bool:
+        return self._build.share(recipe) >= _LEAST_SHARE
 
     def _numbers(
         self, space: Space, start: Candidate, rank: Callable[[Recipe], Candidate]
@@ -276,14 +298,14 @@ def _alike(candidates: Sequence[Candidate], chosen: Recipe, goal: Goal) -> list[
     forms = dict.fromkeys(_form_of(one.recipe) for one in order(candidates, goal))
     others = [form for form in forms if form != _form_of(chosen)]
     return [
-        replace(chosen, placement=placement, floats=floats)
-        for placement, floats in others[:_MOST_ALIKE]
+        replace(chosen, placement=placement, floats=floats, float_stem=float_stem)
+        for placement, floats, float_stem in others[:_MOST_ALIKE]
     ]
 
 
-def _form_of(recipe: Recipe) -> tuple[str, tuple[str, ...]]:
+def _form_of(recipe: Recipe) -> tuple[str, tuple[str, ...], bool]:
     """Return what decides which operators run."""
-    return recipe.placement, recipe.floats
+    return recipe.placement, recipe.floats, recipe.float_stem
 
 
 def _joined(groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

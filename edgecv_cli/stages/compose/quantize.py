@@ -241,11 +241,16 @@ def _decision(result: QuantizeResult) -> list[Block]:
     return [Heading("How it was decided"), *blocks] if blocks else []
 
 
+def _form(row: CandidateRow) -> str:
+    back = f", {row.given_back} given back" if row.given_back else ""
+    return row.placement + (", float stem" if row.float_stem else "") + back
+
+
 def _candidates(candidates: Sequence[CandidateRow]) -> Table:
     header = ("placement", "ranges", "corrections", "self-mAP", "speed", "int8 MACs", "gates")
     rows = tuple(
         (
-            row.placement + (f", {row.given_back} given back" if row.given_back else ""),
+            _form(row),
             row.estimator,
             ", ".join(row.corrections),
             fixed(row.self_map),

@@ -9,6 +9,7 @@ from edgecv_cli.compress.quantization.placement import (
     distinct_placements,
     integer_share,
     place,
+    stem_layers,
 )
 from edgecv_cli.graph.normalise import normalise
 from edgecv_cli.graph.topology import Topology
@@ -114,3 +115,18 @@ def test_the_same_layers_are_integer_whatever_the_glue(topology):
             for glue in ("ops", "inputs", "residual")
         ]
         assert layers[0] == layers[1] == layers[2]
+
+
+def test_stem_layers_are_those_that_no_layer_comes_before(topology):
+    stem = set(stem_layers(topology))
+    assert stem
+    for name, layer in topology.layers.items():
+        assert (name in stem) == (not set(topology.layers_above(layer.data)))
+
+
+def test_a_stem_can_be_float_in_every_placement(topology):
+    floats = dict.fromkeys(stem_layers(topology), "told so")
+    for placement in distinct_placements(topology):
+        chosen = place(topology, placement, floats=floats)
+        assert not set(floats) & set(chosen.nodes)
+        assert set(floats) <= set(chosen.reasons)

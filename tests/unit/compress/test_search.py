@@ -37,7 +37,7 @@ class Made:
             placement=str(recipe),
             estimator=recipe.estimator,
             bias_correction=recipe.bias_correction,
-            nodes=tuple(self.topology.layers),
+            nodes=tuple(self.topology.layers)[recipe.float_stem :],
             grids={},
             layers={},
         )
@@ -165,6 +165,58 @@ def test_a_form_is_timed_once_whatever_its_numbers(topology, tmp_path):
     found, _ = run(
         topology, tmp_path, worth=lambda name: 0.9 if ", minmax" in name else 0.7, speed=speed
     )
-    assert len(times) == 2
+    # the fastest once more, beside the same with a float stem
+    assert times == [
+        "all, mean-minmax",
+        "last, mean-minmax",
+        "last, mean-minmax",
+        "last, float stem, mean-minmax",
+    ]
     assert {one.speedup for one in found if one.recipe.placement == "last"} == {1.5}
     assert {one.speedup for one in found if one.recipe.placement == "all"} == {1.2}
+
+
+def test_a_stem_is_float_where_that_is_faster(topology, tmp_path):
+    def speed(name):
+        return 1.5 if "float stem" in name else 1.2
+
+    found, _ = run(topology, tmp_path, worth=lambda name: 0.9, speed=speed)
+    assert found[0].recipe.float_stem
+    # the form with an integer stem stays in reserve, and other placements are tried so too
+    assert {(one.recipe.placement, one.recipe.float_stem) for one in found} == {
+        (placement, stem) for placement in SPACE.placements for stem in (False, True)
+    }
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.0, 1.02], ids=["slower", "equal", "within the noise"])
+def test_a_stem_stays_in_integers_where_float_is_not_faster(gain, topology, tmp_path):
+    def speed(name):
+        return 1.2 * gain if "float stem" in name else 1.2
+
+    found, ranking = run(topology, tmp_path, worth=lambda name: 0.9, speed=speed)
+    assert not any(one.recipe.float_stem for one in found)
+    assert not any("float stem" in name for name in ranking.looked_at)
+
+
+def test_layers_are_given_back_from_the_form_with_a_float_stem(topology, tmp_path):
+    def worth(name):
+        return 0.9 if "given back" in name else 0.8 if name.startswith("last") else 0.6
+
+    found, _ = run(
+        topology,
+        tmp_path,
+        worth=worth,
+        speed=lambda name: 1.5 if "float stem" in name else 1.2,
+        damages=4,
+    )
+    given = [one.recipe for one in found if one.recipe.floats]
+    assert given
+    assert all(recipe.float_stem for recipe in given)
+
+
+def test_without_timings_no_stem_is_tried(topology, tmp_path):
+    found, _ = run(
+        topology, tmp_path, worth=lambda name: 1.0 if "float stem" in name else 0.5,
+        goal=Goal("accuracy"),
+    )  # fmt: skip
+    assert not any(one.recipe.float_stem for one in found)
